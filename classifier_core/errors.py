@@ -1,0 +1,48 @@
+"""Every error a caller of classifier_core may want to act on. Each message is a sentence for a person."""
+
+from typing import Literal
+
+RefusalCode = Literal[
+    "empty",
+    "too_many_bytes",
+    "unsupported_format",
+    "unreadable_header",
+    "too_many_pixels",
+    "side_too_long",
+]
+
+
+class ClassifierError(Exception):
+    """What all errors of this package have in common."""
+
+
+class ImageRefused(ClassifierError):
+    """The bytes are not an image we take. `code` is for programs, str() says what to do."""
+
+    def __init__(self, code: RefusalCode, message: str) -> None:
+        super().__init__(code, message)
+        self.code: RefusalCode = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ImageUndecodable(ClassifierError):
+    """The header was fine, the pixels behind it are not."""
+
+
+class ArtifactInvalid(ClassifierError):
+    """The artifact folder is incomplete, changed, or contradicts itself."""
+
+
+class EngineUnavailable(ClassifierError):
+    """The asked-for engine, device, precision or engine file is not there."""
+
+
+class UnknownArchitecture(ClassifierError):
+    """No network of that name can be built here."""
+
+
+class ExportFailed(ClassifierError):
+    """The exported graph does not compute what the torch model computes."""

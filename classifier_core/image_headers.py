@@ -1,0 +1,233 @@
+"""Format, size and EXIF orientation from the first bytes, without a decoder.
+
+Pillow walks every JPEG marker and PNG chunk in Python, so 25 MB of empty ones keep it busy for more than ten seconds
+and hundreds of megabytes before it knows the size. The web process looks at every upload, so it reads headers here:
+at most MAX_SEGMENTS steps for any file.
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Literal
+
+ImageFormat = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "HEIC"]
+
+# A photo with every kind of metadata has about 300 segments before its pixels (an ICC profile or extended XMP of
+# many megabytes comes in pieces of 64 KiB).
+MAX_SEGMENTS = 2_000
+
+
+@dataclass(frozen=True)
+class RawHeader:
+    """What the file says about itself: the stored size, and how to turn it (EXIF orientation 1-8)."""
+
+    width: int  # pixels, as stored
+    height: int
+    orientation: int = 1
+
+
+class HeaderError(ValueError):
+    """The structure ahead of the pixels makes no sense. The message completes "the file ..."."""
+
+
+def detect_format(raw: bytes) -> ImageFormat | None:
+    """The format by content, or None when it is not one of the seven we take."""
+    for magic, name in _MAGIC:
+        if raw.startswith(magic):
+            return name
+    if raw[:4] == b"RIFF" and raw[8:12] == b"WEBP":
+        return "WEBP"
+    if raw[4:8] == b"ftyp":
+        return _heif_format(raw)
+    return None
+
+
+def parse_header(raw: bytes, image_format: ImageFormat) -> RawHeader:
+    """Size and orientation of a file of this format.
+
+    Raises HeaderError, struct.error or IndexError for a broken one (and what the AVIF and HEIC libraries raise).
+    """
+    header = _PARSERS[image_format](raw)
+    if header.width < 1 or header.height < 1:
+        raise HeaderError("has no width or height")
+    return header
+
+
+_MAGIC: tuple[tuple[bytes, ImageFormat], ...] = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"BM", "BMP"),
+)
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}
+_AVIF_BRANDS = {b"avif", b"avis"}
+
+
+def _heif_format(raw: bytes) -> ImageFormat | None:
+    # ISO 14496-12: box size, "ftyp", major brand, minor version, compatible brands.
+    end = min(int.from_bytes(raw[:4], "big"), 512)
+    brands = {raw[8:12], *(raw[at : at + 4] for at in range(16, end, 4))}
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    return "HEIC" if brands & _HEIC_BRANDS else None
+
+
+def _jpeg(raw: bytes) -> RawHeader:
+    orientation = 1
+    for marker, start, end in _jpeg_segments(raw):
+        if marker == 0xE1 and raw[start : start + 6] == b"Exif\0\0" and orientation == 1:
+            orientation = exif_orientation(raw[start + 6 : end])
+        # SOF0-SOF15 without DHT (C4), JPG (C8) and DAC (CC), which share the range.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", raw, start + 1)
+            return RawHeader(width, height, orientation)
+    raise HeaderError("never says how large its picture is")
+
+
+def _jpeg_segments(raw: bytes) -> Iterator[tuple[int, int, int]]:
+    at = 2
+    for _ in range(MAX_SEGMENTS):
+        # Some cameras write stray bytes between segments; decoders skip to the next marker, so we do as well.
+        at = raw.find(b"\xff", at)
+        while at >= 0 and raw[at + 1] in (0x00, 0xFF):
+            at = raw.find(b"\xff", at + 1)
+        if at < 0 or raw[at + 1] in (0xD9, 0xDA):
+            return
+        marker = raw[at + 1]
+        if 0xD0 <= marker <= 0xD8 or marker == 0x01:  # markers without a length
+            at += 2
+            continue
+        length = int.from_bytes(raw[at + 2 : at + 4], "big")
+        if length < 2:
+            raise HeaderError("has a damaged header")
+        yield marker, at + 4, at + 2 + length
+        at += 2 + length
+    raise HeaderError("has too many header segments")
+
+
+def _png(raw: bytes) -> RawHeader:
+    if raw[12:16] != b"IHDR":
+        raise HeaderError("does not begin with its header chunk")
+    width, height = struct.unpack_from(">II", raw, 16)
+    return RawHeader(width, height, _png_orientation(raw))
+
+
+def _png_orientation(raw: bytes) -> int:
+    at = 8
+    for _ in range(MAX_SEGMENTS):
+        length, kind = struct.unpack_from(">I4s", raw, at)
+        if kind == b"eXIf":
+            return exif_orientation(raw[at + 8 : at + 8 + length])
+        # PNG allows eXIf behind the pixels, but browsers then ignore it, and finding it means walking every chunk.
+        if kind in (b"IDAT", b"IEND"):
+            return 1
+        at += 12 + length
+        if at + 8 > len(raw):
+            raise HeaderError("ends before its pixels begin")
+    raise HeaderError("has too many header chunks")
+
+
+def _gif(raw: bytes) -> RawHeader:
+    width, height, flags = struct.unpack_from("<HHB", raw, 6)
+    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    for _ in range(MAX_SEGMENTS):
+        if raw[at] == 0x2C:
+            left, top, frame_width, frame_height = struct.unpack_from("<HHHH", raw, at + 1)
+            # A first frame that reaches over the edge makes decoders enlarge the canvas.
+            return RawHeader(max(width, left + frame_width), max(height, top + frame_height))
+        if raw[at] != 0x21:
+            raise HeaderError("has no first frame")
+        at = _after_gif_extension(raw, at + 2)
+    raise HeaderError("has too many header blocks")
+
+
+def _after_gif_extension(raw: bytes, at: int) -> int:
+    for _ in range(MAX_SEGMENTS):
+        size = raw[at]
+        at += 1 + size
+        if size == 0:
+            return at
+    raise HeaderError("has too many header blocks")
+
+
+def _bmp(raw: bytes) -> RawHeader:
+    header_size = int.from_bytes(raw[14:18], "little")
+    if header_size == 12:
+        width, height = struct.unpack_from("<HH", raw, 18)
+        return RawHeader(width, height)
+    width, height = struct.unpack_from("<ii", raw, 18)
+    return RawHeader(width, abs(height))  # a negative height means rows from the top
+
+
+def _webp(raw: bytes) -> RawHeader:
+    kind = raw[12:16]
+    if kind == b"VP8X":
+        width = int.from_bytes(raw[24:27], "little") + 1
+        return RawHeader(width, int.from_bytes(raw[27:30], "little") + 1, _webp_orientation(raw))
+    if kind == b"VP8L" and raw[20] == 0x2F:
+        bits = int.from_bytes(raw[21:25], "little")
+        return RawHeader((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if kind == b"VP8 " and raw[23:26] == b"\x9d\x01\x2a":
+        width, height = struct.unpack_from("<HH", raw, 26)
+        return RawHeader(width & 0x3FFF, height & 0x3FFF)
+    raise HeaderError("has a damaged header")
+
+
+def _webp_orientation(raw: bytes) -> int:
+    at = 12
+    for _ in range(MAX_SEGMENTS):
+        if at + 8 > len(raw):
+            return 1
+        kind, length = struct.unpack_from("<4sI", raw, at)
+        if kind == b"EXIF":
+            return exif_orientation(raw[at + 8 : at + 8 + length])
+        at += 8 + length + length % 2
+    return 1
+
+
+def _avif(raw: bytes) -> RawHeader:
+    from PIL.AvifImagePlugin import AvifImageFile
+
+    with AvifImageFile(BytesIO(raw)) as image:  # parses boxes, decodes nothing
+        exif = image.info.get("exif", b"")
+        return RawHeader(image.width, image.height, exif_orientation(exif))
+
+
+def _heic(raw: bytes) -> RawHeader:
+    import pi_heif
+
+    image = pi_heif.open_heif(raw)[0]  # lazy: decodes when its data is asked for
+    return RawHeader(*image.size)  # libheif turns the picture itself; EXIF must not turn it again
+
+
+_PARSERS: dict[ImageFormat, Callable[[bytes], RawHeader]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "WEBP": _webp,
+    "GIF": _gif,
+    "BMP": _bmp,
+    "AVIF": _avif,
+    "HEIC": _heic,
+}
+
+
+def exif_orientation(exif: bytes) -> int:
+    """The EXIF orientation 1-8; 1 where the block says nothing sensible. Never raises.
+
+    Read by hand because Pillow's reader warns, raises half a dozen types on damaged blocks, and honours XMP, which
+    browsers do not.
+    """
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None or len(exif) < 8:
+        return 1
+    start = int(struct.unpack_from(order + "I", exif, 4)[0])
+    entries = exif[start + 2 : start + 2 + 12 * MAX_SEGMENTS]
+    count = min(MAX_SEGMENTS, *struct.unpack(order + "H", exif[start : start + 2].ljust(2, b"\0")))
+    for at in range(0, min(12 * count, len(entries) - 11), 12):
+        tag, kind, _, value = struct.unpack_from(order + "HHIH", entries, at)
+        if tag == 0x0112:
+            return int(value) if kind == 3 and 1 <= value <= 8 else 1
+    return 1
