@@ -22,8 +22,8 @@ def run_dir(data_dir: Path) -> Path:
 def broker_socket(data_dir: Path) -> Path:
     """The broker's Unix socket: the same answer in every process that knows the data folder.
 
-    A socket's path is limited to about 100 bytes. Under a longer data folder it lies in a private folder of the system's
-    temporary one, named after the data folder.
+    A socket's path is limited to about 100 bytes. Under a longer data folder it lies in a private folder of the
+    system's temporary one, named after the data folder.
     """
     socket = (data_dir.resolve() / "media" / "broker" / "broker.sock").absolute()
     if len(os.fsencode(socket)) <= _LONGEST_SOCKET_PATH_BYTES:

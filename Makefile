@@ -1,0 +1,47 @@
+# Every target does its own set-up. `make help` lists them.
+.POSIX:
+.PHONY: help serve test test-long check bench lock venv
+
+PYTHON_BIN = .venv/bin/python
+# manage.py writes a key and a database where it runs: checks get a folder of their own.
+MANAGE = RECOGNIZER_DATA_DIR=build/check $(PYTHON_BIN) manage.py
+COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-annotate
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/make \1|\2/' | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
+
+serve: ## set up what is missing, then run the whole service on http://127.0.0.1:8000 (PORT=..., RECOGNIZER_DATA_DIR=...)
+	@requirements/install.sh runtime ml
+	@exec $(PYTHON_BIN) -m recognizer.supervisor
+
+test: ## all tests that fit into ten minutes (ARGS="-k upload" for some of them)
+	@requirements/install.sh runtime ml dev
+	@$(PYTHON_BIN) -m pytest -q -n auto --maxprocesses 4 --dist loadgroup -m "not long" $(ARGS)
+
+test-long: ## all tests, the long ones too
+	@requirements/install.sh runtime ml dev
+	@$(PYTHON_BIN) -m pytest $(ARGS)
+
+check: ## format, lint, types, layers, templates, migrations
+	@requirements/install.sh runtime ml dev
+	@mkdir -p build/check
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/djlint templates --check --quiet
+	.venv/bin/djlint templates --lint --quiet
+	$(MANAGE) check --fail-level WARNING
+	$(MANAGE) makemigrations --check --dry-run
+
+bench: ## requests a second of a fresh service, beside the limit of this machine
+	@requirements/install.sh runtime ml dev
+	@exec $(PYTHON_BIN) -m bench $(ARGS)
+
+lock: ## compile requirements/*.in to exact, hashed files
+	@requirements/install.sh runtime ml dev
+	cd requirements && for name in runtime ml dev; do ../$(COMPILE) $$name.in -o $$name.txt || exit 1; done
+
+venv: ## only install the packages, for the editor
+	@requirements/install.sh runtime ml dev
