@@ -2,7 +2,7 @@
 
 Pillow walks every JPEG marker and PNG chunk in Python, so 25 MB of empty ones keep it busy for more than ten seconds
 and hundreds of megabytes before it knows the size. The web process looks at every upload, so it reads headers here:
-at most MAX_SEGMENTS steps for any file.
+a bounded number of steps for any file.
 """
 
 import struct
@@ -16,6 +16,9 @@ ImageFormat = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "HEIC"]
 # A photo with every kind of metadata has about 300 segments before its pixels (an ICC profile or extended XMP of
 # many megabytes comes in pieces of 64 KiB).
 MAX_SEGMENTS = 2_000
+
+# Pixels lie in chunks too: 25 MB in pieces of 4 KiB, smaller than any encoder writes, are 6,000.
+MAX_PNG_CHUNKS = 20_000
 
 
 @dataclass(frozen=True)
@@ -75,15 +78,16 @@ def _heif_format(raw: bytes) -> ImageFormat | None:
 
 
 def _jpeg(raw: bytes) -> RawHeader:
-    orientation = 1
+    orientation, size = 1, None
     for marker, start, end in _jpeg_segments(raw):
         if marker == 0xE1 and raw[start : start + 6] == b"Exif\0\0" and orientation == 1:
             orientation = exif_orientation(raw[start + 6 : end])
         # SOF0-SOF15 without DHT (C4), JPG (C8) and DAC (CC), which share the range.
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = struct.unpack_from(">HH", raw, start + 1)
-            return RawHeader(width, height, orientation)
-    raise HeaderError("never says how large its picture is")
+            size = size or struct.unpack_from(">HH", raw, start + 1)
+    if size is None:
+        raise HeaderError("never says how large its picture is")
+    return RawHeader(width=size[1], height=size[0], orientation=orientation)
 
 
 def _jpeg_segments(raw: bytes) -> Iterator[tuple[int, int, int]]:
@@ -115,18 +119,22 @@ def _png(raw: bytes) -> RawHeader:
 
 
 def _png_orientation(raw: bytes) -> int:
-    at = 8
-    for _ in range(MAX_SEGMENTS):
-        length, kind = struct.unpack_from(">I4s", raw, at)
-        if kind == b"eXIf":
-            return exif_orientation(raw[at + 8 : at + 8 + length])
-        # PNG allows eXIf behind the pixels, but browsers then ignore it, and finding it means walking every chunk.
-        if kind in (b"IDAT", b"IEND"):
-            return 1
-        at += 12 + length
+    at, orientation, has_pixels = 8, 1, False
+    for _ in range(MAX_PNG_CHUNKS):
         if at + 8 > len(raw):
-            raise HeaderError("ends before its pixels begin")
-    raise HeaderError("has too many header chunks")
+            break
+        length, kind = struct.unpack_from(">I4s", raw, at)
+        has_pixels = has_pixels or kind == b"IDAT"
+        if kind == b"eXIf":
+            orientation = exif_orientation(raw[at + 8 : at + 8 + length])
+        at += 12 + length
+        if kind == b"IEND":
+            break
+    else:
+        raise HeaderError("is cut into too many pieces")
+    if not has_pixels:
+        raise HeaderError("ends before its pixels begin")
+    return orientation
 
 
 def _gif(raw: bytes) -> RawHeader:

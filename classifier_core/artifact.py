@@ -1,0 +1,280 @@
+"""A trained model as a folder that explains itself: `artifact.json` and `model.safetensors`.
+
+Written once, never changed. Its identity is the SHA-256 of the two lines that
+`sha256sum artifact.json model.safetensors` prints. What is derived from it (exported graphs, measurements) lies in
+`engines/` and does not count. Reading one needs neither torch nor OpenVINO, and nothing is ever unpickled.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as read_tensors
+from safetensors.numpy import save as write_tensors
+
+from classifier_core.errors import ArtifactInvalid
+from classifier_core.preprocessing import Preprocessing
+
+FORMAT = 1
+MANIFEST = "artifact.json"
+WEIGHTS = "model.safetensors"
+
+Tensor = npt.NDArray[Any]
+_DTYPES = {"float32", "float16", "int64"}
+
+
+@dataclass(frozen=True)
+class LabelEntry:
+    """One class: the immutable key programs see, and its names by language code."""
+
+    key: str
+    names: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Divides the logits, so that a score of 0.8 is right 8 times in 10."""
+
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Below this calibrated top score the answer is "none of my classes"."""
+
+    known_score: float
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A checked artifact folder. The position of a label is its class index."""
+
+    folder: Path
+    sha256: str
+    format: int
+    architecture: str
+    num_classes: int
+    in_channels: int
+    head: str  # name of the layer that gives the logits, as in the weights file
+    labels: tuple[LabelEntry, ...]
+    preprocessing: Preprocessing
+    calibration: Calibration | None
+    thresholds: Thresholds | None
+    provenance: dict[str, Any]
+
+    def load_state(self) -> dict[str, Tensor]:
+        """The weights by name; half precision comes back as float32."""
+        state = read_tensors((self.folder / WEIGHTS).read_bytes())
+        return {name: _widened(tensor) for name, tensor in state.items()}
+
+
+def load_artifact(folder: Path | str, *, sha256: str | None = None) -> Artifact:
+    """The artifact in this folder, after checking every promise it makes.
+
+    Raises ArtifactInvalid, also when its identity is not the `sha256` that the caller expects.
+    """
+    folder = Path(folder)
+    manifest, weights = _read(folder / MANIFEST), _read(folder / WEIGHTS)
+    artifact = _checked(folder, manifest, weights)
+    if sha256 is not None and sha256 != artifact.sha256:
+        raise ArtifactInvalid(f"{folder} is artifact {artifact.sha256}, not {sha256}. Import it again.")
+    return artifact
+
+
+def save_artifact(
+    folder: Path | str,
+    *,
+    state: Mapping[str, Tensor],
+    architecture: str,
+    head: str,
+    labels: Sequence[LabelEntry],
+    preprocessing: Preprocessing,
+    provenance: Mapping[str, Any],
+    calibration: Calibration | None = None,
+    thresholds: Thresholds | None = None,
+    half: bool = False,
+) -> Artifact:
+    """Write a new artifact folder and load it back.
+
+    `half` stores matrices and kernels as float16; vectors (biases, batch-norm statistics) stay float32, because a
+    variance may lie outside of float16's range.
+
+    Raises FileExistsError when the folder exists (nothing is ever overwritten), ArtifactInvalid when the parts do
+    not fit together.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already; an artifact is never overwritten.")
+    weights = write_tensors({name: _stored(tensor, half=half) for name, tensor in state.items()})
+    manifest = _to_json(
+        {
+            "format": FORMAT,
+            "architecture": architecture,
+            "num_classes": len(labels),
+            "in_channels": preprocessing.channels,
+            "head": head,
+            "labels": [asdict(label) for label in labels],
+            "preprocessing": preprocessing.to_dict(),
+            "calibration": asdict(calibration) if calibration else None,
+            "thresholds": asdict(thresholds) if thresholds else None,
+            "provenance": dict(provenance),
+            "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        }
+    )
+    _checked(folder, manifest, weights)
+    write_folder(folder, {MANIFEST: manifest, WEIGHTS: weights})
+    return load_artifact(folder)
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """All of these files in a new folder, on disk, or nothing: a temporary sibling is renamed at the end.
+
+    Raises OSError, also when the folder exists and is not empty.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        for name, content in files.items():
+            _write_synced(temporary / name, content)
+        temporary.chmod(0o755)  # mkdtemp's 0700 would hide it from a server that runs as another user
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _sync(folder.parent)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _to_json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def _stored(tensor: Tensor, *, half: bool) -> Tensor:
+    tensor = np.ascontiguousarray(tensor)
+    return tensor.astype(np.float16) if half and tensor.ndim >= 2 and tensor.dtype == np.float32 else tensor
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.astype(np.float32) if tensor.dtype == np.float16 else tensor
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactInvalid(f"{path.parent} is not a complete artifact: {path.name} cannot be read.") from error
+
+
+def _identity(manifest: bytes, weights: bytes) -> str:
+    parts = ((manifest, MANIFEST), (weights, WEIGHTS))
+    lines = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for content, name in parts)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _checked(folder: Path, manifest: bytes, weights: bytes) -> Artifact:
+    values = _parse_manifest(folder, manifest)
+    if hashlib.sha256(weights).hexdigest() != values.get("weights_sha256"):
+        raise ArtifactInvalid(f"{folder}: the weights are not the ones {MANIFEST} was written for (hash differs).")
+    artifact = _build(folder, values, sha256=_identity(manifest, weights))
+    _check_labels(artifact)
+    _check_state(artifact, weights)
+    return artifact
+
+
+def _parse_manifest(folder: Path, manifest: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(manifest, object_pairs_hook=_without_duplicates)
+    except ValueError as error:
+        raise ArtifactInvalid(f"{folder}: {MANIFEST} cannot be read: {error}") from error
+    found = values.get("format") if isinstance(values, dict) else None
+    if found != FORMAT:
+        raise ArtifactInvalid(f"{folder} has artifact format {found!r}; this version reads format {FORMAT}.")
+    return dict(values)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("an entry is there twice")
+    return dict(pairs)
+
+
+def _build(folder: Path, values: dict[str, Any], *, sha256: str) -> Artifact:
+    calibration, thresholds = values.get("calibration"), values.get("thresholds")
+    try:
+        return Artifact(
+            folder=folder,
+            sha256=sha256,
+            format=values["format"],
+            architecture=str(values["architecture"]),
+            num_classes=int(values["num_classes"]),
+            in_channels=int(values["in_channels"]),
+            head=str(values["head"]),
+            labels=tuple(LabelEntry(**label) for label in values["labels"]),
+            preprocessing=Preprocessing.from_dict(values["preprocessing"]),
+            calibration=Calibration(**calibration) if calibration else None,
+            thresholds=Thresholds(**thresholds) if thresholds else None,
+            provenance=dict(values["provenance"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactInvalid(f"{folder}: {MANIFEST} lacks something or has a senseless entry: {error!r}") from error
+
+
+def _check_labels(artifact: Artifact) -> None:
+    keys = [label.key for label in artifact.labels]
+    _require(artifact, len(keys) == artifact.num_classes > 1, f"{len(keys)} labels for {artifact.num_classes} classes")
+    _require(artifact, len(set(keys)) == len(keys), "a label key is there twice")
+    _require(artifact, all(_is_key(key) for key in keys), "a label key is not 1 to 100 printable characters")
+    named = all(all(_is_key(name) for name in label.names.values()) for label in artifact.labels)
+    _require(artifact, named, "a label name is not 1 to 100 printable characters")
+    channels = artifact.preprocessing.channels
+    _require(artifact, artifact.in_channels == channels, f"{artifact.in_channels} input channels but {channels} prepared")
+    temperature = artifact.calibration.temperature if artifact.calibration else 1.0
+    _require(artifact, 0 < temperature < float("inf"), "the temperature must be a positive number")
+    known = artifact.thresholds.known_score if artifact.thresholds else 0.5
+    _require(artifact, 0 <= known <= 1, "known_score must lie between 0 and 1")
+
+
+def _is_key(text: object) -> bool:
+    return isinstance(text, str) and 1 <= len(text) <= 100 and text.isprintable() and text == text.strip()
+
+
+def _check_state(artifact: Artifact, weights: bytes) -> None:
+    try:
+        state = read_tensors(weights)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ArtifactInvalid(f"{artifact.folder}: {WEIGHTS} cannot be read: {error}") from error
+    for name, tensor in state.items():
+        _require(artifact, tensor.dtype.name in _DTYPES, f"tensor {name} is {tensor.dtype}, not one of {sorted(_DTYPES)}")
+        _require(artifact, bool(np.isfinite(tensor).all()), f"tensor {name} holds values that are not finite")
+    head = state.get(f"{artifact.head}.weight")
+    if head is None:
+        raise ArtifactInvalid(f"{artifact.folder}: the weights lack the head {artifact.head}.weight.")
+    size = head.shape[0]
+    _require(artifact, size == artifact.num_classes, f"the head gives {size} scores for {artifact.num_classes} labels")
+
+
+def _require(artifact: Artifact, holds: bool, words: str) -> None:
+    if not holds:
+        raise ArtifactInvalid(f"{artifact.folder}: {words}.")

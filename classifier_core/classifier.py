@@ -1,0 +1,80 @@
+"""A loaded model: pixels in, calibrated scores out."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from classifier_core.artifact import Artifact, load_artifact
+from classifier_core.engines import Engine, EngineSpec, load_engine
+from classifier_core.engines.parity import softmax
+from classifier_core.preprocessing import Pixels
+
+
+@dataclass(frozen=True)
+class Score:
+    """How sure the model is of one label, calibrated, 0-1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The answer for one picture: the best labels first.
+
+    `known` is False for "none of my classes", None when the model has no threshold for that.
+    """
+
+    scores: tuple[Score, ...]
+    known: bool | None
+
+
+class Classifier:
+    """An artifact on an engine."""
+
+    def __init__(self, artifact: Artifact, engine: Engine) -> None:
+        self.artifact = artifact
+        self.engine = engine
+        self._keys = [label.key for label in artifact.labels]
+        self._temperature = artifact.calibration.temperature if artifact.calibration else 1.0
+
+    def classify(self, pixels: Sequence[Pixels], *, top_k: int) -> list[Classification]:
+        """One answer per picture, run as one batch. A picture's answer does not depend on its neighbours.
+
+        The pictures come from `artifact.preprocessing`.
+        """
+        if not pixels:
+            return []
+        scores = softmax(self.engine.run(np.stack(pixels)).logits, temperature=self._temperature)
+        return [self._answer(row, top_k) for row in scores]
+
+    def classify_files(
+        self, paths: Iterable[Path], *, top_k: int, batch_size: int = 8
+    ) -> Iterator[tuple[Path, Classification]]:
+        """Offline: the answer for each file, through the same path as serving.
+
+        Raises ImageRefused and ImageUndecodable at the first file that cannot be read.
+        """
+        remaining = iter(paths)
+        while batch := list(islice(remaining, batch_size)):
+            pixels = [self.artifact.preprocessing.load(path.read_bytes()) for path in batch]
+            yield from zip(batch, self.classify(pixels, top_k=top_k), strict=True)
+
+    def _answer(self, row: npt.NDArray[np.float64], top_k: int) -> Classification:
+        best = np.argsort(-row, kind="stable")[:top_k]
+        scores = tuple(Score(self._keys[index], float(row[index])) for index in best)
+        thresholds = self.artifact.thresholds
+        return Classification(scores, known=bool(row[best[0]] >= thresholds.known_score) if thresholds else None)
+
+
+def load_classifier(folder: Path | str, spec: EngineSpec, *, num_threads: int) -> Classifier:
+    """The model in this artifact folder, ready to answer.
+
+    Raises ArtifactInvalid and EngineUnavailable.
+    """
+    artifact = load_artifact(folder)
+    return Classifier(artifact, load_engine(artifact, spec, num_threads=num_threads))

@@ -1,0 +1,81 @@
+"""The runtimes that turn pixels into logits. Importing this package loads none of them."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from classifier_core.artifact import Artifact
+from classifier_core.errors import EngineUnavailable
+
+EngineName = Literal["openvino", "torch"]
+Device = Literal["cpu", "cuda"]
+Precision = Literal["float32", "bfloat16", "float16"]
+Batch = npt.NDArray[np.uint8]  # [N, height, width, channels], 0-255
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """Which runtime on which device in which precision. Equal specs give equal answers."""
+
+    engine: EngineName = "openvino"
+    device: Device = "cpu"
+    precision: Precision = "float32"
+
+    def __str__(self) -> str:
+        return f"{self.engine}-{self.device}-{self.precision}"
+
+
+@dataclass(frozen=True)
+class EngineOutput:
+    """What a network says about N pictures: float32 logits [N, K] and pooled features [N, F].
+
+    The last feature map [N, C, h, w] is there only when the engine was loaded with `feature_map=True`.
+    """
+
+    logits: Floats
+    features: Floats
+    feature_map: Floats | None = None
+
+
+class Engine(Protocol):
+    """A loaded network. Safe to call from several threads; they take turns."""
+
+    spec: EngineSpec
+
+    def run(self, pixels: Batch) -> EngineOutput:
+        """The answer for uint8 pixels [N, height, width, channels] as `Preprocessing` makes them."""
+        ...
+
+
+_SUPPORTED: dict[tuple[str, str], tuple[Precision, ...]] = {
+    ("openvino", "cpu"): ("float32", "bfloat16"),
+    ("torch", "cpu"): ("float32", "bfloat16"),
+    ("torch", "cuda"): ("float32", "bfloat16", "float16"),
+}
+
+
+def load_engine(artifact: Artifact, spec: EngineSpec, *, num_threads: int, feature_map: bool = False) -> Engine:
+    """The artifact's network, loaded and ready.
+
+    `num_threads` bounds CPU work; torch keeps one such bound for the whole process.
+
+    Raises EngineUnavailable when engine, device, precision or exported graph is not there: nothing falls back in
+    silence. Raises ArtifactInvalid when the weights do not fit the architecture.
+    """
+    if spec.precision not in _SUPPORTED.get((spec.engine, spec.device), ()):
+        offers = ", ".join(f"{engine} on {device} ({'/'.join(kinds)})" for (engine, device), kinds in _SUPPORTED.items())
+        raise EngineUnavailable(f"{spec.engine} does not run {spec.precision} on {spec.device}. There is: {offers}.")
+    if spec.engine == "openvino":
+        from classifier_core.engines.graph import load_graph
+        from classifier_core.engines.openvino import OpenVINOEngine
+
+        onnx = load_graph(artifact).onnx
+        return OpenVINOEngine(
+            onnx, artifact.preprocessing, spec, num_threads=num_threads, feature_map=feature_map
+        )
+    from classifier_core.engines.torch import TorchEngine
+
+    return TorchEngine(artifact, spec, num_threads=num_threads, feature_map=feature_map)

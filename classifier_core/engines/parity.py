@@ -1,0 +1,50 @@
+"""How far one engine's answers are from another's, in figures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from classifier_core.engines import EngineOutput
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Two engines on the same pictures. Differences are the largest over all pictures."""
+
+    num_pictures: int
+    top1_agreement: float  # share of pictures with the same best class
+    score_difference: float  # of uncalibrated scores, 0-1
+    logit_difference: float  # as a share of the reference's range: an untrained head's scores are all alike
+    feature_difference: float  # likewise, of pooled features and feature map
+
+
+def compare(reference: EngineOutput, candidate: EngineOutput) -> Parity:
+    """The figures for two outputs over the same pictures."""
+    same = reference.logits.argmax(1) == candidate.logits.argmax(1)
+    difference = np.abs(softmax(reference.logits) - softmax(candidate.logits))
+    feature_difference = _relative(reference.features, candidate.features)
+    if reference.feature_map is not None and candidate.feature_map is not None:
+        feature_difference = max(feature_difference, _relative(reference.feature_map, candidate.feature_map))
+    return Parity(
+        num_pictures=len(same),
+        top1_agreement=float(same.mean()),
+        score_difference=float(difference.max()),
+        logit_difference=_relative(reference.logits, candidate.logits),
+        feature_difference=feature_difference,
+    )
+
+
+def softmax(logits: npt.NDArray[np.float32], *, temperature: float = 1.0) -> npt.NDArray[np.float64]:
+    """Scores that add up to 1 in each row."""
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(1, keepdims=True))
+    scores: npt.NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
+    return scores
+
+
+def _relative(reference: npt.NDArray[np.float32], candidate: npt.NDArray[np.float32]) -> float:
+    if reference.shape != candidate.shape:
+        return float("inf")
+    spread = float(reference.max() - reference.min())
+    return float(np.abs(reference - candidate).max()) / max(spread, 1e-12)

@@ -1,0 +1,82 @@
+"""Whether a faster precision may be used: only where it was measured to answer like float32."""
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from classifier_core.artifact import Artifact
+from classifier_core.engines import Device, Engine, EngineOutput, EngineSpec, load_engine
+from classifier_core.engines.parity import Parity, compare
+from classifier_core.errors import ClassifierError
+from classifier_core.preprocessing import Pixels
+
+MIN_PICTURES = 500
+MIN_TOP1_AGREEMENT = 0.97
+
+_BATCH_SIZE = 8
+_FASTEST = {"cpu": EngineSpec("openvino", "cpu", "bfloat16"), "cuda": EngineSpec("torch", "cuda", "bfloat16")}
+
+
+def choose_spec(artifact: Artifact, device: Device) -> EngineSpec:
+    """The fastest spec on this device that was measured to answer like float32; float32 without a measurement."""
+    fast = _FASTEST[device]
+    return fast if _passed(artifact, fast) else EngineSpec(fast.engine, device, "float32")
+
+
+def measure_parity(artifact: Artifact, spec: EngineSpec, pixels: Sequence[Pixels], *, num_threads: int) -> Parity:
+    """Compare this spec with float32 on the same engine, and store the figures for `choose_spec`.
+
+    Takes at least 500 prepared pictures: photos, or `sample_crops`. Raises ClassifierError for fewer,
+    EngineUnavailable where the spec does not run.
+    """
+    if len(pixels) < MIN_PICTURES:
+        raise ClassifierError(f"{len(pixels)} pictures say too little about a precision; give {MIN_PICTURES} or more.")
+    candidate = load_engine(artifact, spec, num_threads=num_threads)
+    reference = load_engine(artifact, EngineSpec(spec.engine, spec.device, "float32"), num_threads=num_threads)
+    parity = compare(_run(reference, pixels), _run(candidate, pixels))
+    _store(artifact, spec, parity)
+    return parity
+
+
+def _run(engine: Engine, pixels: Sequence[Pixels]) -> EngineOutput:
+    starts = range(0, len(pixels), _BATCH_SIZE)
+    outputs = [engine.run(np.stack(pixels[start : start + _BATCH_SIZE])) for start in starts]
+    return EngineOutput(
+        logits=np.concatenate([output.logits for output in outputs]),
+        features=np.concatenate([output.features for output in outputs]),
+    )
+
+
+def _passed(artifact: Artifact, spec: EngineSpec) -> bool:
+    try:
+        stored = json.loads(_path(artifact, spec).read_bytes())
+        parity = Parity(**stored["parity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # no measurement, or none that can be read: measure again
+    enough = parity.num_pictures >= MIN_PICTURES and parity.top1_agreement >= MIN_TOP1_AGREEMENT
+    return enough and stored.get("subject") == _subject(artifact, spec)
+
+
+def _subject(artifact: Artifact, spec: EngineSpec) -> dict[str, str]:
+    # A new version of the runtime may round differently.
+    return {"artifact_sha256": artifact.sha256, "spec": str(spec), "runtime": f"{spec.engine} {version(spec.engine)}"}
+
+
+def _path(artifact: Artifact, spec: EngineSpec) -> Path:
+    return artifact.folder / "engines" / f"parity-{spec}.json"
+
+
+def _store(artifact: Artifact, spec: EngineSpec, parity: Parity) -> None:
+    path = _path(artifact, spec)
+    path.parent.mkdir(exist_ok=True)
+    content = json.dumps({"subject": _subject(artifact, spec), "parity": asdict(parity)}, indent=1) + "\n"
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(content)
+    Path(temporary).replace(path)
