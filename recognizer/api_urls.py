@@ -1,0 +1,21 @@
+from django.urls import path
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+
+from recognizer.predictions import views
+from recognizer.registry.views import ModelListView, ModelView
+
+app_name = "api"
+urlpatterns = [
+    path("predict/", views.PredictView.as_view(), name="predict"),
+    path("predictions/", views.PredictionListView.as_view(), name="predictions"),
+    path("predictions/<uuid:pk>/", views.PredictionView.as_view(), name="prediction"),
+    path("predictions/<uuid:pk>/feedback/", views.FeedbackView.as_view(), name="prediction-feedback"),
+    path("predictions/<uuid:pk>/retry/", views.RetryView.as_view(), name="prediction-retry"),
+    path("predictions/<uuid:pk>/image/", views.PictureView.as_view(), name="prediction-image"),
+    path("predictions/<uuid:pk>/thumbnail/", views.ThumbnailView.as_view(), name="prediction-thumbnail"),
+    path("models/", ModelListView.as_view(), name="models"),
+    path("models/<str:name>/", ModelView.as_view(), name="model"),
+    path("schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
+    path("redoc/", SpectacularRedocView.as_view(url_name="api:schema"), name="redoc"),
+]

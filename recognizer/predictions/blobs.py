@@ -1,0 +1,49 @@
+"""Original bytes by SHA-256. Written before the row that names them, removed with the last row."""
+
+import errno
+import hashlib
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+
+
+class StorageFull(OSError):
+    """There is no room for one more upload."""
+
+
+def name_of(sha256: str) -> str:
+    """The blob's name in storage; two folder levels keep folders small."""
+    return f"blobs/{sha256[:2]}/{sha256[2:4]}/{sha256}"
+
+
+def write(raw: bytes) -> str:
+    """Store the bytes durably and return their SHA-256. Storing the same bytes twice is one file.
+
+    Raises StorageFull.
+    """
+    sha256 = hashlib.sha256(raw).hexdigest()
+    ensure(sha256, raw)
+    return sha256
+
+
+def ensure(sha256: str, raw: bytes) -> None:
+    """Write the file unless it is there. Raises StorageFull."""
+    name = name_of(sha256)
+    if default_storage.exists(name):
+        return
+    try:
+        default_storage.save(name, ContentFile(raw))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull("The disk is full. Free some space, then upload again.") from error
+        raise
+
+
+def read(sha256: str) -> bytes:
+    """The stored bytes. Raises FileNotFoundError."""
+    with default_storage.open(name_of(sha256)) as file:
+        return bytes(file.read())
+
+
+def remove(sha256: str) -> None:
+    default_storage.delete(name_of(sha256))

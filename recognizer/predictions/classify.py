@@ -1,0 +1,87 @@
+"""Answer claimed predictions. One bad image never takes its neighbours along."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+from django.db import transaction
+
+from classifier_core.classifier import Classification
+from classifier_core.errors import ClassifierError, ImageRefused, ImageUndecodable
+from classifier_core.preprocessing import Preprocessing
+from recognizer.predictions import blobs, doorbell
+from recognizer.predictions.models import Prediction
+from recognizer.registry.serving import ServingVersion, serving_version
+
+log = structlog.get_logger(__name__)
+
+STORED_SCORES = 5  # at least: a reviewer wants to see the runners-up even when the client asked for one
+_decoders = ThreadPoolExecutor(max_workers=2, thread_name_prefix="decode")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One claimed prediction, as pixels [height, width, channels] or as a reason why not."""
+
+    prediction: Prediction
+    pixels: np.ndarray | None
+    decode_ms: float
+    error: tuple[str, str] | None = None  # code, detail
+
+
+def classify_batch(batch: list[Prediction]) -> None:
+    """Run the loaded version on claimed predictions of one model and record every outcome."""
+    try:
+        version = serving_version(batch[0].model_id)
+        decoded = list(_decoders.map(lambda prediction: _decode(prediction, version.preprocessing), batch))
+        _record(decoded, version)
+    except (ClassifierError, MemoryError) as error:
+        # MemoryError that escapes a task ends the whole worker.
+        log.exception("batch failed", size=len(batch))
+        for prediction in batch:
+            prediction.fail("model_failed", f"The model could not answer: {error or 'out of memory'}. Retry later.")
+    doorbell.announce(prediction.pk for prediction in batch)
+
+
+def _decode(prediction: Prediction, preprocessing: Preprocessing) -> Decoded:
+    start = time.perf_counter()
+    try:
+        pixels, error = preprocessing.load(blobs.read(prediction.image.blob_id)), None
+    except (ImageUndecodable, ImageRefused) as refused:
+        pixels, error = None, ("undecodable", str(refused))
+    except MemoryError:
+        pixels, error = None, ("out_of_memory", "The image needs more memory than the worker has. Send a smaller one.")
+    except OSError as missing:
+        log.error("stored image unreadable", prediction=str(prediction.pk), error=str(missing))
+        pixels, error = None, ("image_missing", "The stored image cannot be read. Upload it again.")
+    return Decoded(prediction, pixels, (time.perf_counter() - start) * 1000, error)
+
+
+def _record(decoded: list[Decoded], version: ServingVersion) -> None:
+    readable = [item for item in decoded if item.pixels is not None]
+    start = time.perf_counter()
+    top_k = max([STORED_SCORES, *(item.prediction.top_k for item in readable)])
+    answers = version.classify([item.pixels for item in readable], top_k=top_k) if readable else []
+    inference_ms = (time.perf_counter() - start) * 1000
+    with transaction.atomic():
+        for item in decoded:
+            if item.error:
+                item.prediction.fail(*item.error)
+        for item, answer in zip(readable, answers, strict=True):
+            _succeed(item, answer, version=version, inference_ms=inference_ms)
+
+
+def _succeed(item: Decoded, answer: Classification, *, version: ServingVersion, inference_ms: float) -> None:
+    """Store one answer. `inference_ms` is that of the whole batch: what this image waited for."""
+    item.prediction.succeed(
+        scores=[(score.label, round(score.score, 6)) for score in answer.scores],
+        version=version.row,
+        known=answer.known,
+        decode_ms=round(item.decode_ms, 2),
+        inference_ms=round(inference_ms, 2),
+        engine=version.spec.engine,
+        device=version.spec.device,
+        precision=version.spec.precision,
+    )

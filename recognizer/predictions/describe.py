@@ -1,0 +1,107 @@
+"""A prediction as the API shows it."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.urls import reverse
+
+from recognizer.predictions.models import Prediction, Review
+from recognizer.registry.models import Label
+
+Names = dict[tuple[int, str], str]
+
+
+def with_details(predictions: QuerySet[Prediction]) -> QuerySet[Prediction]:
+    """Everything `describe` reads, in a constant number of queries."""
+    return predictions.select_related("image__blob", "model", "version").prefetch_related("reviews__label")
+
+
+def describe_all(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
+    """The predictions as JSON values, label names in the active language."""
+    rows = list(predictions)
+    names = label_names(rows)
+    return [_describe(row, names) for row in rows]
+
+
+def describe(prediction: Prediction) -> dict[str, Any]:
+    """One prediction as JSON values."""
+    return describe_all([prediction])[0]
+
+
+def label_names(predictions: Iterable[Prediction]) -> Names:
+    """Display names of every label in these answers, by (model id, key), in one query."""
+    rows = list(predictions)
+    keys = {key for row in rows for key, _ in row.scores}
+    labels = Label.objects.filter(model__in={row.model_id for row in rows}, key__in=keys)
+    return {(label.model_id, label.key): label.name for label in labels}
+
+
+def _describe(row: Prediction, names: Names) -> dict[str, Any]:
+    scores = [_score(row, key, score, names) for key, score in row.scores[: row.top_k]]
+    return {
+        "id": str(row.pk),
+        "status": row.status,
+        "url": reverse("api:prediction", args=[row.pk]),
+        "created_at": row.created_at.isoformat(),
+        "finished_at": row.finished_at.isoformat() if row.finished_at else None,
+        "image": _image(row),
+        "model": _model(row),
+        "top": scores[0] if scores else None,
+        "known": row.known,
+        "scores": scores,
+        "timing_ms": _timing(row),
+        "review": _review(row),
+        "error": {"code": row.error_code, "detail": row.error_detail} if row.error_detail else None,
+    }
+
+
+def _score(row: Prediction, key: str, score: float, names: Names) -> dict[str, Any]:
+    return {"label": key, "name": names.get((row.model_id, key), key), "score": score}
+
+
+def _image(row: Prediction) -> dict[str, Any] | None:
+    if row.image is None:
+        return None
+    blob = row.image.blob
+    return {
+        "sha256": blob.sha256,
+        "width": blob.width,
+        "height": blob.height,
+        "format": blob.format,
+        "url": image_url(row.pk, "image"),
+        "thumbnail_url": image_url(row.pk, "thumbnail"),
+    }
+
+
+def image_url(prediction: UUID, kind: str) -> str:
+    return reverse(f"api:prediction-{kind}", args=[prediction])
+
+
+def _model(row: Prediction) -> dict[str, Any]:
+    return {
+        "name": row.model.name,
+        "version": row.version.number if row.version else None,
+        "architecture": row.version.architecture if row.version else None,
+        "engine": row.engine or None,
+        "device": row.device or None,
+        "precision": row.precision or None,
+    }
+
+
+def _timing(row: Prediction) -> dict[str, float | None]:
+    return {"queue": row.queue_ms, "decode": row.decode_ms, "inference": row.inference_ms, "total": row.total_ms}
+
+
+def _review(row: Prediction) -> dict[str, Any] | None:
+    reviews: list[Review] = sorted(row.reviews.all(), key=lambda review: review.pk)
+    if not reviews:
+        return None
+    newest = reviews[-1]
+    return {
+        "verdict": newest.verdict,
+        "label": newest.label.key if newest.label else None,
+        "name": newest.label.name if newest.label else None,
+        "created_at": newest.created_at.isoformat(),
+    }

@@ -1,0 +1,59 @@
+"""Forget an upload: the one exception to "history is never edited"."""
+
+from django.db import transaction
+from django.db.models import F
+
+from recognizer.predictions import blobs, renditions
+from recognizer.predictions.models import Blob, Erasure, Feedback, IdempotencyKey, Prediction, Review, UploadedImage
+
+
+class StillRunning(RuntimeError):
+    """A worker has the image in its hands."""
+
+
+def erase(prediction: Prediction, *, erased_by: str) -> None:
+    """Turn the prediction into a tombstone; its image goes with its last prediction, its bytes with the last image.
+
+    Raises StillRunning. Erasing twice is harmless.
+    """
+    with transaction.atomic():
+        row = Prediction.objects.select_for_update(of=("self",)).select_related("image").get(pk=prediction.pk)
+        if row.status == Prediction.Status.RUNNING:
+            raise StillRunning("The image is being recognised right now. Erase it again in a few seconds.")
+        if row.status == Prediction.Status.ERASED:
+            return
+        image = row.image
+        Erasure.objects.create(prediction_id=row.pk, blob_sha256=image.blob_id if image else "", erased_by=erased_by)
+        _bury(row)
+        if image is not None and not image.predictions.exists():
+            _drop(image)
+
+
+def _bury(row: Prediction) -> None:
+    Feedback.objects.filter(prediction=row).delete()
+    IdempotencyKey.objects.filter(prediction=row).delete()
+    Review.objects.filter(prediction=row).update(label=None, previous_label="")
+    Prediction.objects.filter(pk=row.pk).update(
+        status=Prediction.Status.ERASED,
+        attempts=F("attempts") + 1,  # fences off whoever still holds an old claim
+        image=None,
+        user=None,
+        visitor=None,
+        label="",
+        score=None,
+        known=None,
+        scores=[],
+        error_code="",
+        error_detail="",
+        lease_until=None,
+    )
+
+
+def _drop(image: UploadedImage) -> None:
+    # The blob row is locked first: an upload of the same bytes waits for us and writes the file anew.
+    blob = Blob.objects.select_for_update().get(pk=image.blob_id)
+    image.delete()
+    if not blob.images.exists():
+        blob.delete()
+        renditions.remove(blob.sha256)
+        blobs.remove(blob.sha256)

@@ -1,0 +1,30 @@
+"""A user's claim about an answer."""
+
+from django.db.models import Q
+
+from recognizer.predictions.models import Feedback, Owner, Prediction
+from recognizer.registry.models import Label
+
+
+class NotAnswered(RuntimeError):
+    """Only an answer can be right or wrong."""
+
+
+def claim(prediction: Prediction, *, owner: Owner, is_correct: bool, claimed_label: str = "") -> Feedback:
+    """Store what the user says. A reviewer decides whether it counts. Raises NotAnswered."""
+    if prediction.status != Prediction.Status.SUCCEEDED:
+        raise NotAnswered("There is no answer to judge yet. Wait until the status is succeeded.")
+    return Feedback.objects.create(
+        prediction=prediction,
+        user=owner.user,
+        visitor=owner.visitor,
+        is_correct=is_correct,
+        claimed_label=claimed_label,
+        label=_meant(prediction, claimed_label) if claimed_label else None,
+    )
+
+
+def _meant(prediction: Prediction, words: str) -> Label | None:
+    """The label whose key or display name the user wrote, in any language."""
+    spelled = Q(key__iexact=words) | Q(names__en__iexact=words) | Q(names__zh__iexact=words)
+    return Label.objects.filter(spelled, model=prediction.model_id, merged_into=None, retired_at=None).first()

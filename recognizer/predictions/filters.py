@@ -1,0 +1,30 @@
+"""Filters of the prediction list."""
+
+from django.db.models import Exists, OuterRef, QuerySet
+from django_filters import rest_framework as filters
+
+from recognizer.predictions.models import Prediction, Review
+
+
+class PredictionFilter(filters.FilterSet):
+    status = filters.ChoiceFilter(choices=Prediction.Status.choices)
+    label = filters.CharFilter(help_text="Key of the best label.")
+    model = filters.CharFilter(field_name="model__name")
+    version = filters.NumberFilter(field_name="version__number")
+    reviewed = filters.BooleanFilter(method="filter_reviewed")
+    verdict = filters.ChoiceFilter(choices=Review.Verdict.choices, method="filter_verdict")
+    score_min = filters.NumberFilter(field_name="score", lookup_expr="gte")
+    score_max = filters.NumberFilter(field_name="score", lookup_expr="lte")
+    created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+
+    class Meta:
+        model = Prediction
+        fields: list[str] = []
+
+    def filter_reviewed(self, rows: QuerySet[Prediction], name: str, value: bool) -> QuerySet[Prediction]:
+        has_review = Exists(Review.objects.filter(prediction=OuterRef("pk")))
+        return rows.filter(has_review) if value else rows.filter(~has_review)
+
+    def filter_verdict(self, rows: QuerySet[Prediction], name: str, value: str) -> QuerySet[Prediction]:
+        return rows.filter(pk__in=Review.objects.newest().filter(verdict=value).values("prediction"))

@@ -1,0 +1,342 @@
+"""Uploads, answers and opinions."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Self, TypeVar
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import models, transaction
+from django.db.models import F, Q
+from django.utils.timezone import now
+
+from recognizer.registry.models import AppendOnly, Label, ModelVersion, RegisteredModel
+
+M = TypeVar("M", bound=models.Model)
+
+MAX_ATTEMPTS = 5  # then a row ends FAILED: what killed five workers would kill the sixth
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who an upload belongs to: a signed-in user or an anonymous visitor, never both."""
+
+    user: AbstractBaseUser | None = None
+    visitor: uuid.UUID | None = None
+
+
+class OwnedQuerySet(models.QuerySet[M]):
+    def owned_by(self, owner: Owner) -> Self:
+        """The rows of this owner; none for nobody."""
+        if owner.user is not None:
+            return self.filter(user=owner.user)
+        return self.filter(visitor=owner.visitor) if owner.visitor else self.none()
+
+
+class Blob(models.Model):
+    """Original bytes, stored once under their SHA-256. Private: never served, gone with the last reference."""
+
+    sha256 = models.CharField(primary_key=True, max_length=64)
+    num_bytes = models.PositiveIntegerField()
+    format = models.CharField(max_length=10)
+    width = models.PositiveIntegerField(help_text="pixels, as people see the picture")
+    height = models.PositiveIntegerField(help_text="pixels, as people see the picture")
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    def __str__(self) -> str:
+        return self.sha256[:12]
+
+
+class UploadedImage(models.Model):
+    """One upload of one owner. Several may share a blob; none sees another's."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="images")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    visitor = models.UUIDField(null=True, blank=True)
+    file_name = models.CharField(max_length=255, blank=True)
+    train_allowed = models.BooleanField(default=False, help_text="The owner lets reviewed uploads train a model.")
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        verbose_name = "uploaded image"
+
+    def __str__(self) -> str:
+        return self.file_name or str(self.pk)
+
+
+class PredictionQuerySet(OwnedQuerySet["Prediction"]):
+    def pending(self) -> Self:
+        return self.filter(status=Prediction.Status.PENDING)
+
+    def claim(self, *, limit: int, lease: timedelta) -> list["Prediction"]:
+        """Take up to `limit` pending rows of one model, oldest first.
+
+        The attempt is counted here, in a committed UPDATE, before anything that could kill the process. A row that was
+        tried before comes alone, so that it cannot take neighbours down again.
+        """
+        with transaction.atomic():
+            batch = self._next_batch(limit)
+            started_at = now()
+            self.filter(pk__in=[row.pk for row in batch], status=Prediction.Status.PENDING).update(
+                status=Prediction.Status.RUNNING,
+                attempts=F("attempts") + 1,
+                started_at=started_at,
+                lease_until=started_at + lease,
+            )
+        for row in batch:
+            row.status, row.attempts, row.started_at = Prediction.Status.RUNNING, row.attempts + 1, started_at
+        return batch
+
+    def _next_batch(self, limit: int) -> list["Prediction"]:
+        # PostgreSQL: rows locked by another worker are passed over. SQLite: the IMMEDIATE transaction is the lock.
+        waiting = self.pending().select_for_update(skip_locked=True, of=("self",)).order_by("created_at", "pk")
+        waiting = waiting.select_related("image")
+        first = waiting.first()
+        if first is None or first.attempts > 0:
+            return [first] if first else []
+        return list(waiting.filter(model=first.model_id, attempts=0)[:limit]) or [first]
+
+    def return_expired(self, at: datetime) -> int:
+        """Put rows whose worker vanished back in the queue, or end them after their last attempt."""
+        expired = self.filter(status=Prediction.Status.RUNNING, lease_until__lt=at)
+        expired.filter(attempts__gte=F("attempts_allowed")).update(
+            status=Prediction.Status.FAILED,
+            finished_at=at,
+            lease_until=None,
+            error_code="worker_died",
+            error_detail="The worker stopped at every attempt to read this image. Retry, or send another file.",
+        )
+        return expired.update(status=Prediction.Status.PENDING, lease_until=None)
+
+
+class Prediction(models.Model):
+    """One answer of one model version for one uploaded image.
+
+    PENDING -> RUNNING -> SUCCEEDED | FAILED
+    RUNNING -> PENDING    when the lease ran out before the answer came
+    FAILED  -> PENDING    when a person asks for a retry
+    any end -> ERASED     a tombstone without image, scores and owner
+
+    The answer is never edited. A person's opinion of it is a Review.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        ERASED = "erased"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    image = models.ForeignKey(UploadedImage, null=True, on_delete=models.PROTECT, related_name="predictions")
+    # Repeated from the image, so that a person's history is one range of one index.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="predictions"
+    )
+    visitor = models.UUIDField(null=True, blank=True)
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="predictions")
+    top_k = models.PositiveSmallIntegerField(default=5)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    status = models.CharField(max_length=10, choices=Status, default=Status.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    attempts_allowed = models.PositiveSmallIntegerField(default=MAX_ATTEMPTS)
+    lease_until = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="predictions")
+    engine = models.CharField(max_length=20, blank=True)
+    device = models.CharField(max_length=20, blank=True)
+    precision = models.CharField(max_length=20, blank=True)
+    label = models.CharField(max_length=100, blank=True, help_text="Key of the best label.")
+    score = models.FloatField(null=True)
+    known = models.BooleanField(null=True, help_text="False: none of the model's classes. Empty: not calibrated.")
+    scores = models.JSONField(default=list, help_text="[label key, score] pairs, best first.")
+    decode_ms = models.FloatField(null=True)
+    inference_ms = models.FloatField(null=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error_detail = models.TextField(blank=True)
+
+    objects = PredictionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        verbose_name = "recognition"
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="prediction_newest"),
+            models.Index(fields=["user", "-created_at", "-id"], name="prediction_of_user"),
+            models.Index(fields=["visitor", "-created_at", "-id"], name="prediction_of_visitor"),
+            models.Index(fields=["label", "-created_at"], name="prediction_by_label"),
+            models.Index(fields=["version", "-created_at"], name="prediction_by_version"),
+            models.Index(fields=["score"], name="prediction_by_score"),
+            models.Index(fields=["status", "-created_at"], name="prediction_by_status"),
+            models.Index(fields=["created_at", "id"], name="prediction_waiting", condition=Q(status="pending")),
+            models.Index(fields=["lease_until"], name="prediction_leased", condition=Q(status="running")),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="prediction_success_has_answer",
+                condition=~Q(status="succeeded") | (Q(version__isnull=False, score__isnull=False) & ~Q(label="")),
+            ),
+            models.CheckConstraint(
+                name="prediction_failure_has_reason", condition=~Q(status="failed") | ~Q(error_detail="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label or self.status} ({str(self.pk)[:8]})"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status not in (self.Status.PENDING, self.Status.RUNNING)
+
+    @property
+    def queue_ms(self) -> float | None:
+        """From the upload to the start of the last attempt, in milliseconds."""
+        return _milliseconds(self.created_at, self.started_at)
+
+    @property
+    def total_ms(self) -> float | None:
+        """From the upload to the answer, in milliseconds."""
+        return _milliseconds(self.created_at, self.finished_at)
+
+    def succeed(self, *, scores: Sequence[tuple[str, float]], version: ModelVersion, **answer: Any) -> bool:
+        """Store the answer. False means a later attempt owns the row now."""
+        label, score = scores[0]
+        return self._finish(
+            status=self.Status.SUCCEEDED,
+            scores=[list(pair) for pair in scores],
+            label=label,
+            score=score,
+            version=version,
+            error_code="",
+            error_detail="",
+            **answer,
+        )
+
+    def fail(self, code: str, detail: str) -> bool:
+        """Store why there is no answer. False means a later attempt owns the row now."""
+        return self._finish(status=self.Status.FAILED, error_code=code, error_detail=detail)
+
+    def _finish(self, **fields: Any) -> bool:
+        # Fenced by the attempt we claimed: a worker that lost its lease changes nothing.
+        mine = Prediction.objects.filter(pk=self.pk, status=self.Status.RUNNING, attempts=self.attempts)
+        return mine.update(finished_at=now(), lease_until=None, **fields) == 1
+
+    def retry(self) -> bool:
+        """Queue a failed row once more. False when it is not failed (any more).
+
+        Attempts go on counting, since they are the fence; the row is allowed MAX_ATTEMPTS further ones.
+        """
+        failed = Prediction.objects.filter(pk=self.pk, status=self.Status.FAILED)
+        return (
+            failed.update(
+                status=self.Status.PENDING,
+                attempts_allowed=F("attempts") + MAX_ATTEMPTS,
+                finished_at=None,
+                error_code="",
+                error_detail="",
+            )
+            == 1
+        )
+
+
+def _milliseconds(start: datetime | None, end: datetime | None) -> float | None:
+    return round((end - start).total_seconds() * 1000, 1) if start and end else None
+
+
+class IdempotencyKey(models.Model):
+    """A client's promise that two requests are one. Kept for a day."""
+
+    scope = models.CharField(max_length=60, help_text="The user or visitor the key belongs to.")
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the request's image and options.")
+    prediction = models.ForeignKey(Prediction, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(default=now, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scope", "key"], name="idempotency_key_once_per_scope")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Feedback(AppendOnly):
+    """A user's claim about an answer. It trains nothing until a reviewer approves it."""
+
+    prediction = models.ForeignKey(Prediction, on_delete=models.CASCADE, related_name="feedback")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    visitor = models.UUIDField(null=True, blank=True)
+    is_correct = models.BooleanField()
+    claimed_label = models.CharField(max_length=100, blank=True, help_text="What the user says it is, in their words.")
+    label = models.ForeignKey(
+        Label, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="The label meant, if known."
+    )
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        ordering = ["-pk"]
+        verbose_name_plural = "feedback"
+
+    def __str__(self) -> str:
+        return "correct" if self.is_correct else f"wrong: {self.claimed_label}"
+
+
+class ReviewQuerySet(models.QuerySet["Review"]):
+    def newest(self) -> Self:
+        """The review that counts, of each prediction."""
+        newest = self.filter(prediction=models.OuterRef("prediction")).order_by("-pk").values("pk")[:1]
+        return self.filter(pk=models.Subquery(newest))
+
+
+class Review(AppendOnly):
+    """A reviewer's verdict on an answer. Append-only: the newest one counts, and only reviews train."""
+
+    class Verdict(models.TextChoices):
+        CONFIRMED = "confirmed"
+        CORRECTED = "corrected"
+        REJECTED = "rejected", "rejected: none of the classes"
+
+    class Via(models.TextChoices):
+        ADMIN = "admin"
+        CLAIM = "claim", "approved claim"
+
+    prediction = models.ForeignKey(Prediction, on_delete=models.PROTECT, related_name="reviews")
+    verdict = models.CharField(max_length=10, choices=Verdict)
+    label = models.ForeignKey(Label, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    previous_label = models.CharField(max_length=100, blank=True)
+    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    via = models.CharField(max_length=10, choices=Via, default=Via.ADMIN)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    objects = ReviewQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["prediction", "-id"], name="review_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.verdict} {self.label or ''}".strip()
+
+
+class Erasure(AppendOnly):
+    """That a prediction was erased, by whom and when. A restored backup replays these rows."""
+
+    prediction_id = models.UUIDField(unique=True)
+    blob_sha256 = models.CharField(max_length=64, blank=True)
+    erased_by = models.CharField(max_length=160, help_text="user:<id>, visitor or access token")
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return str(self.prediction_id)

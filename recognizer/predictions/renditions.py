@@ -1,0 +1,45 @@
+"""Pixels that may leave the server: decoded, scaled and encoded anew, so that no metadata and no payload survives."""
+
+import io
+import threading
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from PIL import Image
+
+from classifier_core.images import decode
+from recognizer.predictions import blobs
+from recognizer.predictions.models import Blob
+
+LONGER_SIDE = {"image": 1600, "thumbnail": 320}  # pixels
+# One decode of 40 million pixels takes 120 MB and more; two at a time keep the web process small.
+_decoding = threading.BoundedSemaphore(2)
+
+
+def name_of(sha256: str, kind: str) -> str:
+    return f"renditions/{sha256[:2]}/{sha256}.{kind}.jpg"
+
+
+def rendition(sha256: str, kind: str) -> bytes:
+    """The picture as JPEG, made on first view. Raises ImageUndecodable or FileNotFoundError."""
+    name = name_of(sha256, kind)
+    if not default_storage.exists(name):
+        with _decoding:
+            default_storage.save(name, ContentFile(_render(blobs.read(sha256), LONGER_SIDE[kind])))
+        if not Blob.objects.filter(pk=sha256).exists():  # erased while we drew
+            remove(sha256)
+    with default_storage.open(name) as file:
+        return bytes(file.read())
+
+
+def remove(sha256: str) -> None:
+    for kind in LONGER_SIDE:
+        default_storage.delete(name_of(sha256, kind))
+
+
+def _render(raw: bytes, longer_side: int) -> bytes:
+    image = decode(raw, shorter_side=longer_side)
+    image.thumbnail((longer_side, longer_side), Image.Resampling.LANCZOS)
+    encoded = io.BytesIO()
+    image.save(encoded, "JPEG", quality=85)
+    return encoded.getvalue()

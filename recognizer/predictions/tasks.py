@@ -1,0 +1,80 @@
+"""Doors of the worker. A task may be delivered twice or never; the rows decide what is done."""
+
+import time
+from datetime import timedelta
+
+from celery import shared_task
+from celery.signals import worker_process_init, worker_process_shutdown, worker_ready
+from django.conf import settings
+from django.db import connection
+from django.db.backends.signals import connection_created
+from django.utils.timezone import now
+
+from recognizer.predictions import doorbell
+from recognizer.predictions.models import Prediction
+from recognizer.supervisor.orphans import die_with_parent
+
+LEASE = timedelta(seconds=15)
+BATCH_SECONDS = 10  # the longest a batch may take; shorter than the lease, or two workers answer one row
+# A drain stops after this and rings again, so that the time limit of the task is the time limit of one batch.
+DRAIN_SECONDS = 2
+STALE = timedelta(seconds=3)  # a row that waited this long has lost its ring
+
+
+@shared_task(name="predict", acks_late=True, time_limit=DRAIN_SECONDS + BATCH_SECONDS)
+def classify_pending() -> None:
+    """Answer waiting predictions until none is left. Safe to deliver twice."""
+    from recognizer.predictions.classify import classify_batch  # loads a runtime: workers only
+
+    doorbell.clear()  # before the first claim, or a ring between the two is lost
+    end = time.monotonic() + DRAIN_SECONDS
+    while batch := Prediction.objects.claim(limit=settings.RECOGNIZER_BATCH_SIZE, lease=LEASE):
+        classify_batch(batch)
+        if time.monotonic() > end:
+            doorbell.ring()
+            return
+
+
+@shared_task(name="reconcile", time_limit=BATCH_SECONDS)
+def reconcile() -> None:
+    """Return rows of vanished workers and ring for rows whose ring was lost. Two at once are harmless."""
+    Prediction.objects.return_expired(now())
+    if Prediction.objects.pending().filter(created_at__lt=now() - STALE).exists():
+        doorbell.clear()
+        doorbell.ring()
+
+
+@shared_task(name="sweep", time_limit=600)
+def sweep() -> None:
+    """Remove what no row names any more: half-written files, orphan blobs, old idempotency keys."""
+    from recognizer.predictions.sweeping import sweep_leftovers
+
+    sweep_leftovers()
+
+
+@worker_ready.connect
+def _look_for_work(**_: object) -> None:
+    doorbell.clear()
+    doorbell.ring()
+
+
+@worker_process_init.connect
+def _start_serving(**_: object) -> None:
+    from recognizer.registry import serving
+
+    die_with_parent()
+    connection_created.connect(_relax_sync)
+    serving.start()
+
+
+@worker_process_shutdown.connect
+def _stop_serving(**_: object) -> None:
+    from recognizer.registry import serving
+
+    serving.stop()
+
+
+def _relax_sync(sender: object, connection: object = connection, **_: object) -> None:
+    # A power cut may undo a worker's last commits; the rows are then pending again and are answered again.
+    if connection.vendor == "sqlite":  # type: ignore[attr-defined]
+        connection.cursor().execute("PRAGMA synchronous=NORMAL")  # type: ignore[attr-defined]

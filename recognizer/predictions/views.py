@@ -1,0 +1,254 @@
+"""The JSON API of predictions."""
+
+import threading
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django_filters.rest_framework import DjangoFilterBackend
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.generics import ListAPIView
+from rest_framework.pagination import CursorPagination
+from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import ScopedRateThrottle
+from rest_framework.views import APIView
+
+from classifier_core.errors import ImageUndecodable
+from recognizer.predictions import doorbell, erasure, feedback, renditions
+from recognizer.predictions.describe import describe, describe_all, with_details
+from recognizer.predictions.filters import PredictionFilter
+from recognizer.predictions.intake import submit
+from recognizer.predictions.models import Owner, Prediction
+from recognizer.predictions.ownership import (
+    AccessToken,
+    AccessTokenAuthentication,
+    owner_for_upload,
+    owner_of,
+    remember_visitor,
+    visible_to,
+)
+from recognizer.predictions.parsers import RawImageParser
+from recognizer.predictions.preferences import wait_seconds
+from recognizer.predictions.serializers import (
+    FeedbackSerializer,
+    PredictionSerializer,
+    PredictSerializer,
+    ProblemSerializer,
+)
+from recognizer.problems import problem
+
+RETRY_AFTER_SECONDS = "1"
+PICTURE_SECONDS = 3600
+# Requests that wait hold at most half of the threads, so that the service goes on answering beside them.
+_waiting = threading.BoundedSemaphore(max(1, settings.RECOGNIZER_WEB_THREADS // 2))
+
+PROBLEM = {(code, "application/problem+json"): ProblemSerializer for code in (400, 404, 413, 415, 422, 429, 503, 507)}
+HEADERS = [
+    OpenApiParameter("Prefer", str, OpenApiParameter.HEADER, description="`respond-async` or `wait=<seconds>`"),
+    OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="Two requests with one key are one."),
+]
+OPTIONS = [
+    OpenApiParameter("model", str, description="Name of a registered model."),
+    OpenApiParameter("top_k", int, description="1 to 20."),
+    OpenApiParameter("train", bool, description="May be used for training."),
+]
+
+
+class OwnedView(APIView):
+    authentication_classes = [AccessTokenAuthentication, SessionAuthentication]
+
+    def prediction(self, pk: UUID) -> Prediction:
+        """Raises Http404 also when it is somebody else's."""
+        return get_object_or_404(with_details(visible_to(self.request)), pk=pk)
+
+
+class PredictView(OwnedView):
+    """Recognise one image."""
+
+    parser_classes = [MultiPartParser, RawImageParser, JSONParser]
+    throttle_classes = [ScopedRateThrottle]
+    throttle_scope = "predict"
+
+    @extend_schema(
+        operation_id="predict",
+        parameters=HEADERS + OPTIONS,
+        request={
+            "multipart/form-data": {
+                "type": "object",
+                "required": ["image"],
+                "properties": {
+                    "image": {"type": "string", "format": "binary"},
+                    "model": {"type": "string"},
+                    "top_k": {"type": "integer", "minimum": 1, "maximum": 20},
+                    "train": {"type": "boolean"},
+                },
+            },
+            "image/*": OpenApiTypes.BINARY,
+            "application/json": {
+                "type": "object",
+                "required": ["image"],
+                "properties": {
+                    "image": {"type": "string", "format": "byte", "description": "base64"},
+                    "model": {"type": "string"},
+                    "top_k": {"type": "integer", "minimum": 1, "maximum": 20},
+                    "train": {"type": "boolean"},
+                },
+            },
+        },
+        responses={200: PredictionSerializer, 202: PredictionSerializer, **PROBLEM},
+    )
+    def post(self, request: Request) -> HttpResponse:
+        asked = PredictSerializer(data=_values(request))
+        asked.is_valid(raise_exception=True)
+        seconds = wait_seconds(request)
+        owner = owner_for_upload(request)
+        options = asked.to_options(_idempotency_key(request))
+        submission = submit(asked.validated_data["image"], owner=owner, options=options)
+        reply = _reply(submission.prediction, owner, seconds=seconds)
+        remember_visitor(request, reply, owner)
+        return reply
+
+
+def _values(request: Request) -> dict[str, Any]:
+    """The body's values over those of the query."""
+    if not isinstance(request.data, dict):
+        raise ValidationError("Send a JSON object with the key image.")
+    return {**request.query_params.dict(), **{key: request.data[key] for key in request.data}}
+
+
+def _idempotency_key(request: Request) -> str:
+    key = request.headers.get("Idempotency-Key", "").strip()
+    if len(key) > 255:
+        raise ValidationError({"Idempotency-Key": "Use at most 255 characters."})
+    is_nobody = owner_of(request) == Owner()
+    if key and is_nobody:
+        raise ValidationError(
+            {"Idempotency-Key": "A key belongs to somebody. Sign in, or keep the cookie that GET / sets and send it along."}
+        )
+    return key
+
+
+def _reply(prediction: Prediction, owner: Owner, *, seconds: float) -> HttpResponse:
+    """Wait for the answer within the budget, then say what there is."""
+    if seconds and not prediction.is_finished and _waiting.acquire(blocking=False):
+        try:
+            doorbell.wait_for(prediction.pk, seconds=seconds)
+        finally:
+            _waiting.release()
+    row = with_details(Prediction.objects.all()).get(pk=prediction.pk)
+    if row.error_code == "undecodable":
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, row.error_detail, code="undecodable", id=str(row.pk))
+    body = describe(row)
+    if owner.user is None:
+        body["access"] = str(AccessToken(row.pk))
+    if row.is_finished:
+        return Response(body)
+    headers = {"Location": body["url"], "Retry-After": RETRY_AFTER_SECONDS}
+    return Response(body, status=HTTPStatus.ACCEPTED, headers=headers)
+
+
+class NewestFirst(CursorPagination):
+    ordering = ("-created_at", "-id")
+    page_size = 25
+    page_size_query_param = "page_size"
+    max_page_size = 200
+
+
+class PredictionListView(ListAPIView[Prediction]):
+    """Own predictions, newest first; all of them for a reviewer."""
+
+    authentication_classes = [AccessTokenAuthentication, SessionAuthentication]
+    serializer_class = PredictionSerializer
+    pagination_class = NewestFirst
+    filter_backends = [DjangoFilterBackend]
+    filterset_class = PredictionFilter
+    queryset = Prediction.objects.none()  # for the schema; get_queryset answers
+
+    def get_queryset(self) -> Any:
+        return with_details(visible_to(self.request))
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(describe_all(rows or []))
+
+
+class PredictionView(OwnedView):
+    """One prediction."""
+
+    @extend_schema(responses={200: PredictionSerializer, **PROBLEM})
+    def get(self, request: Request, pk: UUID) -> Response:
+        return Response(describe(self.prediction(pk)))
+
+    @extend_schema(responses={204: None, **PROBLEM})
+    def delete(self, request: Request, pk: UUID) -> Response:
+        """Erase it: the image, the answer and the opinions. Only a tombstone stays."""
+        erasure.erase(self.prediction(pk), erased_by=erased_by(request))
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+
+def erased_by(request: HttpRequest | Request) -> str:
+    """Who erases, for the log."""
+    if request.user.is_authenticated:
+        return f"user:{request.user.pk}"
+    return "access token" if isinstance(getattr(request, "auth", None), AccessToken) else "visitor"
+
+
+class FeedbackView(OwnedView):
+    """Say whether an answer is right. A reviewer decides whether the claim counts."""
+
+    @extend_schema(request=FeedbackSerializer, responses={201: FeedbackSerializer, **PROBLEM})
+    def post(self, request: Request, pk: UUID) -> Response:
+        prediction = self.prediction(pk)
+        said = FeedbackSerializer(data=request.data)
+        said.is_valid(raise_exception=True)
+        label = said.validated_data.get("label", "")
+        feedback.claim(prediction, owner=owner_of(request), is_correct=not label, claimed_label=label)
+        return Response(said.data, status=HTTPStatus.CREATED)
+
+
+class RetryView(OwnedView):
+    """Queue a failed prediction once more."""
+
+    @extend_schema(request=None, responses={202: PredictionSerializer, **PROBLEM})
+    def post(self, request: Request, pk: UUID) -> HttpResponse:
+        prediction = self.prediction(pk)
+        if not prediction.retry():
+            return problem(HTTPStatus.CONFLICT, "Only a failed prediction can be retried.", code="not-failed")
+        doorbell.ring()
+        body = describe(self.prediction(pk))
+        headers = {"Location": body["url"], "Retry-After": RETRY_AFTER_SECONDS}
+        return Response(body, status=HTTPStatus.ACCEPTED, headers=headers)
+
+
+class PictureView(OwnedView):
+    """The picture, encoded anew without metadata."""
+
+    kind = "image"
+
+    @extend_schema(responses={(200, "image/jpeg"): OpenApiTypes.BINARY, **PROBLEM})
+    def get(self, request: Request, pk: UUID) -> HttpResponse:
+        image = self.prediction(pk).image
+        if image is None:
+            raise NotFound("The image was erased.")
+        try:
+            picture = renditions.rendition(image.blob_id, self.kind)
+        except ImageUndecodable as error:
+            return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), code="undecodable", id=str(pk))
+        except FileNotFoundError:
+            raise NotFound("The image is not stored any more.") from None
+        headers = {"Cache-Control": f"private, max-age={PICTURE_SECONDS}", "X-Content-Type-Options": "nosniff"}
+        return HttpResponse(picture, content_type="image/jpeg", headers=headers)
+
+
+class ThumbnailView(PictureView):
+    """The picture, small, encoded anew without metadata."""
+
+    kind = "thumbnail"

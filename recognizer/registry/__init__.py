@@ -1,0 +1,1 @@
+"""Which models exist, and which version of each may serve."""

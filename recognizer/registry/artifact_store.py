@@ -1,0 +1,58 @@
+"""Artifact folders by content hash: a local copy to run from, and the shared storage that workers fetch it from."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage, default_storage
+
+from classifier_core.artifact import Artifact, load_artifact
+
+
+def folder_of(sha256: str) -> Path:
+    """Where the local copy lies."""
+    return Path(settings.RECOGNIZER_ARTIFACT_DIR) / sha256
+
+
+def fetch(sha256: str) -> Artifact:
+    """The artifact, checked, from the local copy or else from storage. Raises ArtifactInvalid."""
+    folder = folder_of(sha256)
+    if not folder.exists() and not _storage_is_local():
+        _download(sha256, folder)
+    return load_artifact(folder, sha256=sha256)
+
+
+def publish(sha256: str) -> None:
+    """Put the local copy where every worker finds it."""
+    if _storage_is_local():
+        return
+    folder = folder_of(sha256)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            default_storage.save(f"artifacts/{sha256}/{path.relative_to(folder)}", File(file))
+
+
+def _storage_is_local() -> bool:
+    return isinstance(default_storage._wrapped or default_storage, FileSystemStorage)  # noqa: SLF001
+
+
+def _download(sha256: str, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent))
+    _download_level(f"artifacts/{sha256}", scratch)
+    try:
+        scratch.rename(folder)
+    except OSError:  # another worker was first: its copy is the same bytes
+        shutil.rmtree(scratch)
+
+
+def _download_level(name: str, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    names, files = default_storage.listdir(name)
+    for file in files:
+        with default_storage.open(f"{name}/{file}") as source, (folder / file).open("wb") as target:
+            shutil.copyfileobj(source, target)
+    for child in names:
+        _download_level(f"{name}/{child}", folder / child)

@@ -1,0 +1,112 @@
+"""Make a finished artifact a version of a registered model."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import Max
+
+from classifier_core.artifact import Artifact, load_artifact
+from classifier_core.engines import EngineSpec
+from recognizer.registry import artifact_store
+from recognizer.registry.models import Evaluation, Label, ModelVersion, RegisteredModel
+
+SKIPPED = "Imported: trained elsewhere, so its photos, its split and its figures are the importer's word, not measured here."
+
+
+def import_artifact(
+    source: Path, *, model_name: str, description: str = "", by: AbstractBaseUser | None = None
+) -> tuple[ModelVersion, bool]:
+    """The version that holds this artifact, and whether it is new. The files come first, the rows after.
+
+    Loads torch for the export, so this is for commands and workers. Raises ClassifierError when the artifact is broken
+    or its export does not answer like the original.
+    """
+    artifact = load_artifact(source)
+    existing = ModelVersion.objects.filter(model__name=model_name, artifact_sha256=artifact.sha256).first()
+    if existing:
+        return existing, False
+    parity = _install(artifact)
+    artifact_store.publish(artifact.sha256)
+    return _register(artifact, parity, model_name=model_name, description=description, by=by), True
+
+
+def _install(artifact: Artifact) -> dict[str, Any]:
+    """Copy the artifact to its local place and derive the engine files beside it. Returns their parity figures."""
+    from classifier_core.export import export_onnx  # loads torch
+
+    folder = artifact_store.folder_of(artifact.sha256)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent))
+    try:
+        for name in ("artifact.json", "model.safetensors"):
+            shutil.copyfile(artifact.folder / name, scratch / name)
+        copy = load_artifact(scratch, sha256=artifact.sha256)
+        parity = {f"batch of {size}": asdict(figures) for size, figures in export_onnx(copy).items()}
+        parity |= _measure_fast_precision(copy)
+        if folder.exists():  # left by an import that died before its rows
+            shutil.rmtree(folder)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return parity
+
+
+def _measure_fast_precision(artifact: Artifact) -> dict[str, Any]:
+    """Whether this machine's bfloat16 answers like float32, so that workers may use it."""
+    from classifier_core.crops import sample_crops
+    from classifier_core.engines.openvino import has_bfloat16
+    from classifier_core.engines.precision import MIN_PICTURES, measure_parity
+
+    if not has_bfloat16():
+        return {}
+    spec = EngineSpec("openvino", "cpu", "bfloat16")
+    crops = sample_crops(artifact.preprocessing, MIN_PICTURES)
+    return {str(spec): asdict(measure_parity(artifact, spec, crops, num_threads=os.cpu_count() or 1))}
+
+
+@transaction.atomic
+def _register(
+    artifact: Artifact, parity: dict[str, Any], *, model_name: str, description: str, by: AbstractBaseUser | None
+) -> ModelVersion:
+    model, _ = RegisteredModel.objects.select_for_update().get_or_create(
+        name=model_name, defaults={"description": description}
+    )
+    known = set(model.labels.values_list("key", flat=True))
+    Label.objects.bulk_create(
+        Label(model=model, key=entry.key, names=entry.names) for entry in artifact.labels if entry.key not in known
+    )
+    version = ModelVersion.objects.create(
+        model=model,
+        number=(model.versions.aggregate(newest=Max("number"))["newest"] or 0) + 1,
+        artifact_sha256=artifact.sha256,
+        architecture=artifact.architecture,
+        num_classes=artifact.num_classes,
+        manifest=_manifest(artifact),
+        parity=parity,
+        source=str(artifact.provenance.get("source", "")),
+        skipped_checks=SKIPPED,
+        created_by=by,
+    )
+    for figures in artifact.provenance.get("evaluations", []):
+        Evaluation.objects.create(version=version, source="written in the artifact", **figures)
+    return version
+
+
+def _manifest(artifact: Artifact) -> dict[str, Any]:
+    """What the artifact says of itself, without its labels, which are rows."""
+    return {
+        "format": artifact.format,
+        "architecture": artifact.architecture,
+        "preprocessing": artifact.preprocessing.to_dict(),
+        "calibration": asdict(artifact.calibration) if artifact.calibration else None,
+        "thresholds": asdict(artifact.thresholds) if artifact.thresholds else None,
+        "provenance": artifact.provenance,
+    }
+

@@ -1,0 +1,195 @@
+"""Registered models, their labels and versions, and the ledger of what may serve."""
+
+from datetime import timedelta
+from typing import Self
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils.timezone import now
+from django.utils.translation import get_language
+
+REPORT_LIFETIME = timedelta(seconds=15)  # a worker reports every 3 seconds
+KEY = RegexValidator(r"^[\w.\-]+$", "Use letters, digits, dots, dashes and underscores only.")
+
+
+class HistoryError(TypeError):
+    """An append-only row was about to be changed."""
+
+
+class AppendOnly(models.Model):
+    """A row that is written once."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: object, **kwargs: object) -> None:
+        if not self._state.adding:
+            raise HistoryError(f"{type(self).__name__} rows are never edited; write a new one.")
+        super().save(*args, **kwargs)  # type: ignore[arg-type]
+
+
+class RegisteredModel(models.Model):
+    """A named line of versions, such as `fruit`. Its newest Promotion says what serves."""
+
+    name = models.CharField(max_length=60, unique=True, validators=[KEY])
+    description = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = "registered model"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def desired_version(self) -> "ModelVersion | None":
+        """The version that should answer: that of the newest promotion."""
+        newest = self.promotions.select_related("version").order_by("-pk").first()
+        return newest.version if newest else None
+
+
+class Label(models.Model):
+    """A name in a registered model's taxonomy. The key never changes; the display names may."""
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="labels")
+    key = models.CharField(max_length=100, validators=[KEY])
+    names = models.JSONField(default=dict, help_text='Display names by language, such as {"en": "Banana"}.')
+    merged_into = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="merged")
+    retired_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["key"]
+        constraints = [models.UniqueConstraint(fields=["model", "key"], name="label_key_once_per_model")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        """The display name in the active language, else in English, else the key."""
+        language = (get_language() or "en").split("-")[0]
+        return self.names.get(language) or self.names.get("en") or self.key
+
+
+class ModelVersion(AppendOnly):
+    """One artifact as a numbered version of a registered model.
+
+    The artifact explains itself; this row repeats what lists and filters need. `skipped_checks` says in words what an
+    import left out of the judgement that a trained candidate gets.
+    """
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    artifact_sha256 = models.CharField(max_length=64, verbose_name="artifact SHA-256")
+    architecture = models.CharField(max_length=100)
+    num_classes = models.PositiveIntegerField()
+    manifest = models.JSONField(help_text="The artifact's own description, artifact.json.")
+    parity = models.JSONField(default=dict, help_text="How far each derived engine file is from the reference.")
+    source = models.CharField(max_length=200, blank=True)
+    skipped_checks = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["model", "-number"]
+        verbose_name = "model version"
+        constraints = [
+            models.UniqueConstraint(fields=["model", "number"], name="version_number_once_per_model"),
+            models.UniqueConstraint(fields=["model", "artifact_sha256"], name="artifact_once_per_model"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model.name} v{self.number}"
+
+
+class Evaluation(AppendOnly):
+    """Figures of one version on one set of photos, named by its content hash."""
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="evaluations")
+    dataset = models.CharField(max_length=200)
+    dataset_sha256 = models.CharField(max_length=64, blank=True)
+    num_images = models.PositiveIntegerField()
+    accuracy = models.FloatField()
+    macro_recall = models.FloatField(null=True)
+    metrics = models.JSONField(default=dict)
+    engine = models.CharField(max_length=20, blank=True)
+    precision = models.CharField(max_length=20, blank=True)
+    source = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.version} on {self.dataset}: {self.accuracy:.3f}"
+
+
+class PromotionQuerySet(models.QuerySet["Promotion"]):
+    def desired(self) -> Self:
+        """The newest promotion of each registered model."""
+        newest = self.filter(model=models.OuterRef("model")).order_by("-pk").values("pk")[:1]
+        return self.filter(pk=models.Subquery(newest))
+
+
+class Promotion(AppendOnly):
+    """From now on this version serves. A rollback is one more row.
+
+    `gate` says what the gate found, or what was skipped of it and why.
+    """
+
+    class Kind(models.TextChoices):
+        FIRST = "first"
+        PROMOTION = "promotion"
+        FORCED = "forced"
+        ROLLBACK = "rollback"
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="promotions")
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="promotions")
+    kind = models.CharField(max_length=10, choices=Kind)
+    gate = models.TextField()
+    reason = models.TextField(blank=True)
+    promoted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    objects = PromotionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.version} ({self.kind})"
+
+
+class LoadedVersionQuerySet(models.QuerySet["LoadedVersion"]):
+    def live(self) -> Self:
+        """Reports of workers that are alive."""
+        return self.filter(seen_at__gt=now() - REPORT_LIFETIME)
+
+
+class LoadedVersion(models.Model):
+    """What one worker holds in memory, as the worker itself reports it every few seconds."""
+
+    worker = models.CharField(max_length=120)
+    model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="loaded_versions")
+    version = models.ForeignKey(ModelVersion, null=True, on_delete=models.CASCADE, related_name="loaded_by")
+    engine = models.CharField(max_length=20, blank=True)
+    device = models.CharField(max_length=20, blank=True)
+    precision = models.CharField(max_length=20, blank=True)
+    error = models.TextField(blank=True, help_text="Why the desired version is not the loaded one.")
+    loaded_at = models.DateTimeField(default=now)
+    seen_at = models.DateTimeField(default=now, db_index=True)
+
+    objects = LoadedVersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["model", "worker"]
+        verbose_name = "loaded version"
+        constraints = [models.UniqueConstraint(fields=["worker", "model"], name="one_loaded_version_per_worker_and_model")]
+
+    def __str__(self) -> str:
+        return f"{self.worker}: {self.version or self.error}"

@@ -1,0 +1,166 @@
+"""What this worker process serves. Desired is the newest promotion; loaded is what this module holds and reports."""
+
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils.timezone import now
+
+from classifier_core.artifact import Artifact
+from classifier_core.classifier import Classification, Classifier, load_classifier
+from classifier_core.engines import EngineSpec
+from classifier_core.engines.precision import choose_spec
+from classifier_core.errors import ClassifierError, EngineUnavailable
+from classifier_core.preprocessing import Preprocessing
+from recognizer.registry import artifact_store
+from recognizer.registry.models import LoadedVersion, ModelVersion, Promotion, RegisteredModel
+
+log = structlog.get_logger(__name__)
+
+REFRESH_SECONDS = 3.0  # a promotion reaches a worker within this plus the load
+FORGOTTEN_AFTER = timedelta(days=1)  # a worker that reported nothing for a day is gone for good
+
+
+@dataclass(frozen=True)
+class ServingVersion:
+    """A loaded model version."""
+
+    row: ModelVersion
+    classifier: Classifier
+    loaded_at: datetime
+
+    @property
+    def spec(self) -> EngineSpec:
+        return self.classifier.engine.spec
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return self.classifier.artifact.preprocessing
+
+    def classify(self, pixels: Sequence[np.ndarray], *, top_k: int) -> list[Classification]:
+        return self.classifier.classify(pixels, top_k=top_k)
+
+
+_loaded: dict[int, ServingVersion] = {}  # by registered model
+_errors: dict[int, str] = {}
+_loading = threading.Lock()
+_stopping = threading.Event()
+
+
+def serving_version(model_id: int) -> ServingVersion:
+    """The loaded version of this registered model, loaded now if it never was.
+
+    Raises ClassifierError when there is none and the desired one does not load.
+    """
+    return _loaded.get(model_id) or _load_desired(RegisteredModel.objects.get(pk=model_id))
+
+
+def start() -> None:
+    """Load every desired version, then keep following promotions in a thread of this process."""
+    refresh()
+    threading.Thread(target=_follow, name="serving", daemon=True).start()
+
+
+def stop() -> None:
+    """Stop following and take this worker's reports back."""
+    _stopping.set()
+    LoadedVersion.objects.filter(worker=worker_name()).delete()
+
+
+def refresh() -> None:
+    """Load what is desired and not loaded, and report what is loaded. A version that does not load leaves the old one."""
+    for promotion in Promotion.objects.desired().select_related("version__model"):
+        current = _loaded.get(promotion.model_id)
+        if current is None or current.row.pk != promotion.version_id:
+            _try_load(promotion.version.model)
+    report()
+
+
+def report() -> None:
+    """Write what this worker has loaded, for the API, the admin and /readyz."""
+    seen_at = now()
+    for model_id in {*_loaded, *_errors}:
+        LoadedVersion.objects.update_or_create(
+            worker=worker_name(), model_id=model_id, defaults={**_described(model_id), "seen_at": seen_at}
+        )
+    LoadedVersion.objects.filter(seen_at__lt=seen_at - FORGOTTEN_AFTER).delete()
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _described(model_id: int) -> dict[str, object]:
+    error = _errors.get(model_id, "")
+    version = _loaded.get(model_id)
+    if version is None:
+        return {"version": None, "error": error}
+    spec = version.spec
+    return {
+        "version": version.row,
+        "engine": spec.engine,
+        "device": spec.device,
+        "precision": spec.precision,
+        "loaded_at": version.loaded_at,
+        "error": error,
+    }
+
+
+def _follow() -> None:
+    while not _stopping.wait(REFRESH_SECONDS):
+        try:
+            refresh()
+        except DatabaseError:
+            log.exception("cannot follow promotions")
+        finally:
+            connection.close()
+
+
+def _try_load(model: RegisteredModel) -> None:
+    try:
+        _load_desired(model)
+    except (ClassifierError, OSError, MemoryError) as error:
+        if _errors.get(model.pk) != str(error):
+            log.error("version does not load, the previous one goes on", model=model.name, error=str(error))
+        _errors[model.pk] = str(error) or "Out of memory."
+
+
+def _load_desired(model: RegisteredModel) -> ServingVersion:
+    with _loading:
+        row = model.desired_version()
+        if row is None:
+            raise EngineUnavailable(f"No version of {model.name} is promoted.")
+        current = _loaded.get(model.pk)
+        if current is None or current.row != row:
+            _loaded[model.pk] = current = _load(row)
+        _errors.pop(model.pk, None)
+        return current
+
+
+def _load(row: ModelVersion) -> ServingVersion:
+    artifact = artifact_store.fetch(row.artifact_sha256)
+    classifier = load_classifier(artifact.folder, chosen_spec(artifact), num_threads=num_threads())
+    return ServingVersion(row, classifier, now())
+
+
+def chosen_spec(artifact: Artifact) -> EngineSpec:
+    """What the settings name; where they say auto, the fastest that was measured to answer like float32."""
+    measured = choose_spec(artifact, settings.RECOGNIZER_DEVICE)
+    engine, precision = settings.RECOGNIZER_ENGINE, settings.RECOGNIZER_PRECISION
+    return EngineSpec(
+        engine=measured.engine if engine == "auto" else engine,
+        device=measured.device,
+        precision=measured.precision if precision == "auto" else precision,
+    )
+
+
+def num_threads() -> int:
+    """Threads of one inference: the setting, else every core this process may use."""
+    return settings.RECOGNIZER_NUM_THREADS or len(os.sched_getaffinity(0))

@@ -1,0 +1,82 @@
+"""The JSON API of models: what there is and what serves."""
+
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from recognizer.health import describe_loaded
+from recognizer.registry.models import LoadedVersion, ModelVersion, Promotion, RegisteredModel
+
+
+class ModelSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    description = serializers.CharField()
+    url = serializers.CharField()
+    desired = serializers.IntegerField(allow_null=True, help_text="Version that should answer.")
+    loaded = serializers.ListField(child=serializers.DictField(), help_text="What each live worker holds.")
+
+
+class ModelDetailSerializer(ModelSerializer):
+    classes = serializers.ListField(child=serializers.DictField())
+    versions = serializers.ListField(child=serializers.DictField())
+
+
+class ModelListView(APIView):
+    """Every registered model that may serve."""
+
+    @extend_schema(responses=ModelSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        desired = Promotion.objects.desired().select_related("model", "version").order_by("model__name")
+        return Response([_summary(promotion.model, promotion.version) for promotion in desired])
+
+
+class ModelView(APIView):
+    """One model with its classes and versions."""
+
+    @extend_schema(responses=ModelDetailSerializer)
+    def get(self, request: Request, name: str) -> Response:
+        model = get_object_or_404(RegisteredModel, name=name)
+        labels = model.labels.filter(merged_into=None, retired_at=None)
+        versions = model.versions.prefetch_related("evaluations")
+        return Response(
+            {
+                **_summary(model, model.desired_version()),
+                "classes": [{"label": label.key, "name": label.name} for label in labels],
+                "versions": [_version(version) for version in versions],
+            }
+        )
+
+
+def _summary(model: RegisteredModel, desired: ModelVersion | None) -> dict[str, Any]:
+    live = LoadedVersion.objects.live().filter(model=model).select_related("version")
+    return {
+        "name": model.name,
+        "description": model.description,
+        "url": f"/api/models/{model.name}/",
+        "desired": desired.number if desired else None,
+        "loaded": [describe_loaded(row) for row in live],
+    }
+
+
+def _version(version: ModelVersion) -> dict[str, Any]:
+    return {
+        "version": version.number,
+        "architecture": version.architecture,
+        "num_classes": version.num_classes,
+        "artifact_sha256": version.artifact_sha256,
+        "created_at": version.created_at.isoformat(),
+        "metrics": [
+            {
+                "dataset": row.dataset,
+                "num_images": row.num_images,
+                "accuracy": row.accuracy,
+                "macro_recall": row.macro_recall,
+            }
+            for row in version.evaluations.all()
+        ],
+    }

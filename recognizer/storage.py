@@ -1,0 +1,55 @@
+"""File storage on local disk that survives a power cut."""
+
+import os
+from pathlib import Path
+
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage
+
+
+class DurableStorage(FileSystemStorage):
+    """Files that are whole or absent: temporary file, fsync, rename, fsync of the folder.
+
+    A name that exists is replaced. Ours are content hashes, so it is replaced by the same bytes.
+    """
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        return name
+
+    def _save(self, name: str, content: File) -> str:
+        path = Path(self.path(name))
+        _make_folders(path.parent)
+        temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
+        try:
+            _write(temporary, content)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+        return name
+
+
+def _write(path: Path, content: File) -> None:
+    with path.open("xb") as file:
+        for chunk in content.chunks():
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _make_folders(folder: Path) -> None:
+    """Create the folder and make each new entry durable in its parent."""
+    if folder.exists():
+        return
+    _make_folders(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
