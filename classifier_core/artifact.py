@@ -90,7 +90,7 @@ def load_artifact(folder: Path | str, *, sha256: str | None = None) -> Artifact:
     return artifact
 
 
-def save_artifact(
+def save_artifact(  # noqa: PLR0913  one argument for each entry of the manifest
     folder: Path | str,
     *,
     state: Mapping[str, Tensor],
@@ -249,7 +249,9 @@ def _check_labels(artifact: Artifact) -> None:
     named = all(all(_is_key(name) for name in label.names.values()) for label in artifact.labels)
     _require(artifact, named, "a label name is not 1 to 100 printable characters")
     channels = artifact.preprocessing.channels
-    _require(artifact, artifact.in_channels == channels, f"{artifact.in_channels} input channels but {channels} prepared")
+    _require(
+        artifact, artifact.in_channels == channels, f"{artifact.in_channels} input channels but {channels} prepared"
+    )
     temperature = artifact.calibration.temperature if artifact.calibration else 1.0
     _require(artifact, 0 < temperature < float("inf"), "the temperature must be a positive number")
     known = artifact.thresholds.known_score if artifact.thresholds else 0.5
@@ -266,7 +268,9 @@ def _check_state(artifact: Artifact, weights: bytes) -> None:
     except (SafetensorError, KeyError, ValueError) as error:
         raise ArtifactInvalid(f"{artifact.folder}: {WEIGHTS} cannot be read: {error}") from error
     for name, tensor in state.items():
-        _require(artifact, tensor.dtype.name in _DTYPES, f"tensor {name} is {tensor.dtype}, not one of {sorted(_DTYPES)}")
+        _require(
+            artifact, tensor.dtype.name in _DTYPES, f"tensor {name} is {tensor.dtype}, not one of {sorted(_DTYPES)}"
+        )
         _require(artifact, bool(np.isfinite(tensor).all()), f"tensor {name} holds values that are not finite")
     head = state.get(f"{artifact.head}.weight")
     if head is None:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import numpy as np
 import torch
+from torch.jit import TracerWarning  # type: ignore[attr-defined]  # public by documentation
 
 from classifier_core.artifact import Artifact
 from classifier_core.crops import sample_crops
@@ -51,11 +52,11 @@ def _trace(reference: TorchEngine, artifact: Artifact) -> bytes:
     with warnings.catch_warnings():
         # The tracing exporter is deprecated, but takes 1.5 s where its successor takes 18, and writes one file.
         warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", TracerWarning)
         torch.onnx.export(
             reference.network,
             (example,),
-            file,
+            file,  # type: ignore[arg-type]  # the tracing exporter takes an open file, too
             dynamo=False,
             opset_version=_OPSET,
             input_names=[INPUT],

@@ -171,7 +171,8 @@ def _open(raw: bytes, image_format: ImageFormat, shorter_side: int | None) -> Im
 def _open_heic(raw: bytes) -> Image.Image:
     import pi_heif
 
-    return pi_heif.open_heif(raw)[0].to_pillow()
+    image: Image.Image = pi_heif.open_heif(raw)[0].to_pillow()
+    return image
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

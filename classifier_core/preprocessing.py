@@ -81,7 +81,7 @@ class Preprocessing:
             (not 1 <= self.crop_size <= 4096, "crop_size must be 1 to 4096 pixels"),
             (crops and not self.crop_size <= self.resize_size <= 4096, "resize_size must be crop_size to 4096 pixels"),
             (not 0 <= self.fill <= 255, "fill must be 0 to 255"),
-            (len(self.mean) != self.channels or len(self.std) != self.channels, "mean and std need one value a channel"),
+            (len(self.mean) != self.channels or len(self.std) != self.channels, "mean and std need a value a channel"),
             (not all(value > 0 for value in self.std), "std must be positive"),
         ]
 

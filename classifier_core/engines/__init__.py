@@ -66,16 +66,16 @@ def load_engine(artifact: Artifact, spec: EngineSpec, *, num_threads: int, featu
     silence. Raises ArtifactInvalid when the weights do not fit the architecture.
     """
     if spec.precision not in _SUPPORTED.get((spec.engine, spec.device), ()):
-        offers = ", ".join(f"{engine} on {device} ({'/'.join(kinds)})" for (engine, device), kinds in _SUPPORTED.items())
+        offers = ", ".join(
+            f"{engine} on {device} ({'/'.join(kinds)})" for (engine, device), kinds in _SUPPORTED.items()
+        )
         raise EngineUnavailable(f"{spec.engine} does not run {spec.precision} on {spec.device}. There is: {offers}.")
     if spec.engine == "openvino":
         from classifier_core.engines.graph import load_graph
         from classifier_core.engines.openvino import OpenVINOEngine
 
         onnx = load_graph(artifact).onnx
-        return OpenVINOEngine(
-            onnx, artifact.preprocessing, spec, num_threads=num_threads, feature_map=feature_map
-        )
+        return OpenVINOEngine(onnx, artifact.preprocessing, spec, num_threads=num_threads, feature_map=feature_map)
     from classifier_core.engines.torch import TorchEngine
 
     return TorchEngine(artifact, spec, num_threads=num_threads, feature_map=feature_map)

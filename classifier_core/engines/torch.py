@@ -24,7 +24,7 @@ class TorchEngine:
         self._lock = Lock()
         self._feature_map = feature_map
         self._device = torch.device(spec.device)
-        self.network = _observed(artifact).to(self._device, memory_format=torch.channels_last)
+        self.network = _observed(artifact).to(self._device).to(memory_format=torch.channels_last)
         preparation = artifact.preprocessing
         self._mean = _per_channel(preparation.mean, self._device)
         self._std = _per_channel(preparation.std, self._device)
@@ -35,7 +35,9 @@ class TorchEngine:
             # [N, H, W, C] seen as [N, C, H, W] is channels_last already.
             images = torch.from_numpy(np.array(pixels)).to(self._device).permute(0, 3, 1, 2).float()
             logits, features, feature_map = self.network((images - self._mean) / self._std)
-        return EngineOutput(_to_numpy(logits), _to_numpy(features), _to_numpy(feature_map) if self._feature_map else None)
+        return EngineOutput(
+            _to_numpy(logits), _to_numpy(features), _to_numpy(feature_map) if self._feature_map else None
+        )
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.spec.precision == "float32":
@@ -47,7 +49,7 @@ def _require_device(spec: EngineSpec) -> None:
     if spec.device != "cuda":
         return
     if not torch.cuda.is_available():
-        raise EngineUnavailable("There is no CUDA device that torch can use. Choose the device cpu, or install a driver.")
+        raise EngineUnavailable("torch finds no CUDA device. Choose the device cpu, or install a driver.")
     # cuDNN would otherwise compute float32 convolutions in TF32, with 10 bits of mantissa.
     torch.backends.cudnn.allow_tf32 = False
 

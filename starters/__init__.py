@@ -1,0 +1,1 @@
+"""The models a fresh installation starts with, and the scripts that make them."""
