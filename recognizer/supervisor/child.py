@@ -66,10 +66,11 @@ class Child:
         code = self._process.wait()
         self._process = None
         self._children.forget(self.program.name)
-        self._plan_restart()
+        self.postpone()
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
-    def _plan_restart(self) -> None:
+    def postpone(self) -> None:
+        """Count one more death and set the time of the next start."""
         now = time.monotonic()
         self.deaths_in_a_row = 1 if now - self._started_at >= STEADY_SECONDS else self.deaths_in_a_row + 1
         self._restart_at = now + self.delay_seconds
@@ -103,7 +104,8 @@ class Child:
         """Keep one old log beside a long one. The writer appends, so it goes on at the new beginning."""
         if not self.log.exists() or self.log.stat().st_size <= MAX_LOG_BYTES:
             return
-        self.log.with_suffix(".log.1").write_bytes(self.log.read_bytes())
+        with contextlib.suppress(OSError):  # no room for the old one: then the new one needs it all the more
+            self.log.with_suffix(".log.1").write_bytes(self.log.read_bytes())
         os.truncate(self.log, 0)
 
 

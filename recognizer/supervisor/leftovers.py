@@ -53,8 +53,10 @@ class ChildrenFile:
     def _write(self) -> None:
         rows = [{"name": name, "pid": pid, "started": started} for name, (pid, started) in self._started.items()]
         fresh = self.path.with_suffix(".new")
-        fresh.write_text(json.dumps(rows))
-        fresh.replace(self.path)
+        # A disk that is full just now must not end a service that runs.
+        with contextlib.suppress(OSError):
+            fresh.write_text(json.dumps(rows))
+            fresh.replace(self.path)
 
     def end_leftovers(self) -> list[str]:
         """End what the file names and still runs, by pid and start time; gives the names."""

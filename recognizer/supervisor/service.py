@@ -75,21 +75,23 @@ class Service:
         Raises StartFailed or StopRequested.
         """
         if self.options.has_own_broker:
-            self._start_broker()
+            self._start_child(self.children[0])  # it reads its files while the database is prepared
         admin = self._prepare()
         if self.options.has_own_broker:
             self._wait_for("The broker", lambda: broker_answers(self.options))
         for child in self.children:
             if not child.is_running:
-                child.start()
+                self._start_child(child)
         self._wait_for("The web page", lambda: web_answers(self.options, "/healthz"))
         self._wait_for("The first model", lambda: web_answers(self.options, "/readyz"))
         return admin
 
-    def _start_broker(self) -> None:
-        broker_dir(self.options.data_dir).mkdir(parents=True, exist_ok=True)
-        create_socket_dir(broker_socket(self.options.data_dir))
-        self.children[0].start()
+    def _start_child(self, child: Child) -> None:
+        if child.program.name == "broker":
+            # Each time: whoever lost the broker's files may have lost the folder too.
+            broker_dir(self.options.data_dir).mkdir(parents=True, exist_ok=True)
+            create_socket_dir(broker_socket(self.options.data_dir))
+        child.start()
 
     def _prepare(self) -> dict[str, str]:
         command = wrapped([sys.executable, "-m", "recognizer.supervisor.prepare"], stop_signal=signal.SIGKILL)
@@ -142,16 +144,23 @@ class Service:
                 say(f"The {child.program.name} {ending}; it starts again in {child.delay_seconds:g} s. It said last:")
                 say(child.tail())
             if child.deaths_in_a_row and child.is_due:
-                self._restart(child)
+                self._try_restart(child)
         if time.monotonic() - self._logs_checked_at > LOG_CHECK_SECONDS:
             self._logs_checked_at = time.monotonic()
             for child in self.children:
                 child.rotate_log()
 
+    def _try_restart(self, child: Child) -> None:
+        try:
+            self._restart(child)
+        except OSError as error:  # no memory, no disk: both may come back
+            child.postpone()
+            say(f"The {child.program.name} cannot start ({error}); the next try is in {child.delay_seconds:g} s.")
+
     def _restart(self, child: Child) -> None:
         if child.program.name == "broker" and child.deaths_in_a_row >= MAX_DEATHS_AT_START - 1:
             self._put_broker_files_aside()
-        child.start()
+        self._start_child(child)
 
     def _put_broker_files_aside(self) -> None:
         # Files it cannot read must not keep the service down: the database knows all that waits.
@@ -180,8 +189,8 @@ def run(options: Options, *, children: ChildrenFile, started_at: float) -> int:
         admin = service.start()
         say(greeting(options, admin, seconds=time.monotonic() - started_at))
         service.watch()
-    except StartFailed as failure:
-        say(str(failure))
+    except (StartFailed, OSError) as failure:
+        say(f"Recognizer cannot start: {failure}")
         return 1
     except StopRequested:
         pass

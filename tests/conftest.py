@@ -1,0 +1,58 @@
+"""Fixtures for all tests. A unit test has a media folder of its own; a service test has the real thing."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from tests.postgres import postgres_server
+from tests.service import RunningService, prepare_data, running_service
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one real service, and of one PostgreSQL, in one process each."""
+    for item in items:
+        for marker in ("service", "postgres"):
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.xdist_group(marker))
+
+
+@pytest.fixture(autouse=True)
+def media(settings: Settings, tmp_path: Path) -> Path:
+    """An empty media folder for each test."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+    settings.RECOGNIZER_ARTIFACT_DIR = tmp_path / "media" / "artifacts"
+    return tmp_path / "media"
+
+
+@pytest.fixture(scope="session")
+def prepared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder after the first start: tables, admin, starter models. Copy it, never change it."""
+    data_dir = tmp_path_factory.mktemp("prepared")
+    prepare_data(data_dir)
+    return data_dir
+
+
+@pytest.fixture(scope="session")
+def service(prepared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """One real service for the whole run. A test that breaks something permanently takes `start_service`."""
+    with running_service(tmp_path_factory.mktemp("service"), prepared=prepared_data) as running:
+        yield running
+
+
+@pytest.fixture
+def start_service(prepared_data: Path, tmp_path: Path) -> Iterator[Callable[..., RunningService]]:
+    """Start a real service that belongs to this test; its environment is the keyword arguments."""
+    names = (tmp_path / f"data {number}" for number in itertools.count(1))  # with a space, as home folders have
+    with ExitStack() as stack:
+        yield lambda **extra: stack.enter_context(running_service(next(names), prepared=prepared_data, **extra))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The DATABASE_URL of a real, empty PostgreSQL server."""
+    with postgres_server() as url:
+        yield url

