@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import dj_database_url
+import django_stubs_ext
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
@@ -11,6 +12,9 @@ from django.utils.translation import gettext_lazy as _
 from recognizer import environment
 from recognizer.secret_key import load_secret_key
 from recognizer.supervisor.paths import broker_socket
+
+# ModelAdmin[Prediction] and its like are types at run time too.
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 RECOGNIZER_VERSION = "0.1.0"
@@ -118,8 +122,8 @@ DATABASES = {
     )
 }
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    # WAL with IMMEDIATE transactions: 8 writers gave no "database is locked" (defaults: 28-40 %). FULL: a commit survives
-    # a power cut; workers lower it to NORMAL in tasks.py, since a power cut only makes them do their work again.
+    # WAL with IMMEDIATE transactions: 8 writers gave no "database is locked" (defaults: 28-40 %). FULL: a commit
+    # survives a power cut; workers lower it to NORMAL in tasks.py: a power cut only makes them do their work again.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
