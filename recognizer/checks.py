@@ -3,19 +3,21 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
 
 
-@register(Tags.security, deploy=False)
-def check_production(app_configs: Any, **_: Any) -> list[CheckMessage]:
+@checks.register(checks.Tags.security, deploy=False)
+def check_production(app_configs: Any, **_: Any) -> list[checks.CheckMessage]:
     """Settings that are safe on one's own machine and not in the open."""
     if not settings.RECOGNIZER_PRODUCTION:
         return []
-    found: list[CheckMessage] = []
+    found: list[checks.CheckMessage] = []
     if "testserver" in settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
         found.append(
-            Error("Name the hosts people use in RECOGNIZER_ALLOWED_HOSTS, separated by commas.", id="recognizer.E001")
+            checks.Error(
+                "Name the hosts people use in RECOGNIZER_ALLOWED_HOSTS, separated by commas.", id="recognizer.E001"
+            )
         )
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-        found.append(Warning("Production runs on PostgreSQL: set DATABASE_URL.", id="recognizer.W001"))
+        found.append(checks.Warning("Production runs on PostgreSQL: set DATABASE_URL.", id="recognizer.W001"))
     return found

@@ -112,7 +112,9 @@ def _wants_page(request: HttpRequest) -> bool:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    words = "The request is larger than allowed or not well formed." if isinstance(exception, SuspiciousOperation) else ""
+    words = (
+        "The request is larger than allowed or not well formed." if isinstance(exception, SuspiciousOperation) else ""
+    )
     return failed(400, request, words or "The request is not well formed.")
 
 
@@ -137,5 +139,3 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return failed(403, request, "The form is too old or came from another site. Reload the page and send it again.")
-
-

@@ -20,7 +20,9 @@ def load_secret_key(path: Path, *, required: bool) -> str:
     if key and len(key) < MIN_LENGTH:
         raise ImproperlyConfigured(f"RECOGNIZER_SECRET_KEY must have at least {MIN_LENGTH} characters.")
     if required and not key:
-        raise ImproperlyConfigured("RECOGNIZER_PRODUCTION needs RECOGNIZER_SECRET_KEY: a random text that never changes.")
+        raise ImproperlyConfigured(
+            "RECOGNIZER_PRODUCTION needs RECOGNIZER_SECRET_KEY: a random text that never changes."
+        )
     return key or _load_or_create(path)
 
 

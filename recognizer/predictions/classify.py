@@ -53,8 +53,8 @@ def _decode(prediction: Prediction, preprocessing: Preprocessing) -> Decoded:
         pixels, error = None, ("undecodable", str(refused))
     except MemoryError:
         pixels, error = None, ("out_of_memory", "The image needs more memory than the worker has. Send a smaller one.")
-    except OSError as missing:
-        log.error("stored image unreadable", prediction=str(prediction.pk), error=str(missing))
+    except OSError:
+        log.exception("stored image unreadable", prediction=str(prediction.pk))
         pixels, error = None, ("image_missing", "The stored image cannot be read. Upload it again.")
     return Decoded(prediction, pixels, (time.perf_counter() - start) * 1000, error)
 

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
@@ -19,8 +20,6 @@ RING_SECONDS = 5  # a flag whose ring got lost stops further rings for no longer
 ANSWER_SECONDS = 30  # an answer nobody waits for is forgotten
 SLICE_SECONDS = 0.8  # of a wait: shorter than the socket's own timeout
 QUIET_SECONDS = 2.0  # after a broker did not answer: one request pays for finding that out, not each
-
-_quiet_until = 0.0
 
 
 def ring() -> bool:
@@ -65,12 +64,19 @@ def wait_for(prediction: UUID, *, seconds: float) -> bool:
 
 
 def _is_quiet() -> bool:
-    return time.monotonic() < _quiet_until
+    return time.monotonic() < _quiet.until
 
 
 def _be_quiet() -> None:
-    global _quiet_until
-    _quiet_until = time.monotonic() + QUIET_SECONDS
+    _quiet.until = time.monotonic() + QUIET_SECONDS
+
+
+@dataclass
+class _Quiet:
+    until: float = 0.0  # time.monotonic()
+
+
+_quiet = _Quiet()
 
 
 def _answer_key(prediction: UUID) -> str:

@@ -56,7 +56,8 @@ def submit(upload: Upload, *, owner: Owner, options: PredictOptions) -> Submissi
 
     The row is the truth and the message is only a doorbell: if the broker is down, the reconciler finds the row.
 
-    Raises ImageRefused, UnknownModel, NothingServes, Overloaded or KeyReused before anything is stored, and StorageFull.
+    Raises ImageRefused, UnknownModel, NothingServes, Overloaded or KeyReused before anything is stored;
+    StorageFull.
     """
     header = read_header(upload.raw, ImageLimits(max_bytes=settings.RECOGNIZER_MAX_UPLOAD_BYTES))
     model = _serving_model(options.model)
@@ -123,7 +124,7 @@ def _insert(
 def _keep_blob(raw: bytes, header: ImageHeader, sha256: str) -> Blob:
     # The row is locked, so an erasure of the same bytes by another owner comes wholly before or wholly after us; if
     # before, it took the file along and ensure() writes it anew.
-    blob, is_new = Blob.objects.select_for_update().get_or_create(
+    blob, _ = Blob.objects.select_for_update().get_or_create(
         sha256=sha256,
         defaults={"num_bytes": len(raw), "format": header.format, "width": header.width, "height": header.height},
     )
@@ -150,4 +151,3 @@ def _fingerprint(upload: Upload, options: PredictOptions) -> str:
     """SHA-256 of what makes two requests the same: the bytes and the options."""
     described = json.dumps([options.model, options.top_k, options.train_allowed])
     return hashlib.sha256(described.encode() + upload.raw).hexdigest()
-

@@ -278,7 +278,12 @@ class Feedback(AppendOnly):
     is_correct = models.BooleanField()
     claimed_label = models.CharField(max_length=100, blank=True, help_text="What the user says it is, in their words.")
     label = models.ForeignKey(
-        Label, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="The label meant, if known."
+        Label,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="The label meant, if known.",
     )
     created_at = models.DateTimeField(default=now, editable=False)
 

@@ -89,9 +89,11 @@ class AccessTokenAuthentication(BaseAuthentication):
         if scheme.lower() != "bearer":
             return None
         try:
-            return request._request.user, AccessToken.parse(token.strip())  # noqa: SLF001
+            return request._request.user, AccessToken.parse(token.strip())
         except signing.BadSignature as error:
-            raise AuthenticationFailed("This access token is not valid. Use the one that came with the answer.") from error
+            raise AuthenticationFailed(
+                "This access token is not valid. Use the one that came with the answer."
+            ) from error
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

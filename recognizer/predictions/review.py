@@ -25,7 +25,9 @@ def record(
     if verdict == Review.Verdict.CONFIRMED:
         label = Label.objects.get(model=prediction.model_id, key=prediction.label)
     if label and label.model_id != prediction.model_id:
-        raise WrongLabel(f"The label {label.key!r} belongs to the model {label.model.name!r}. Choose one of this model.")
+        raise WrongLabel(
+            f"The label {label.key!r} belongs to the model {label.model.name!r}. Choose one of this model."
+        )
     return Review.objects.create(
         prediction=prediction,
         verdict=verdict,

@@ -17,7 +17,9 @@ class ImageField(serializers.Field):
     """An uploaded file, raw bytes, or base64 text with or without a `data:` prefix."""
 
     default_error_messages = {
-        "required": "Send the image as multipart field `image`, as a raw body with an image/* content type, or as base64 in JSON.",
+        "required": (
+            "Send the image as multipart field `image`, as a raw body with an image/* content type, or as base64 in JSON."
+        ),
         "base64": "This is not base64. Send the image file's bytes, base64-encoded.",
     }
 

@@ -131,7 +131,9 @@ def _idempotency_key(request: Request) -> str:
     is_nobody = owner_of(request) == Owner()
     if key and is_nobody:
         raise ValidationError(
-            {"Idempotency-Key": "A key belongs to somebody. Sign in, or keep the cookie that GET / sets and send it along."}
+            {
+                "Idempotency-Key": "A key belongs to somebody. Sign in, or keep the cookie that GET / sets and send it along."
+            }
         )
     return key
 

@@ -35,7 +35,7 @@ def publish(sha256: str) -> None:
 
 
 def _storage_is_local() -> bool:
-    return isinstance(default_storage._wrapped or default_storage, FileSystemStorage)  # noqa: SLF001
+    return isinstance(default_storage._wrapped or default_storage, FileSystemStorage)
 
 
 def _download(sha256: str, folder: Path) -> None:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Max
@@ -17,7 +16,9 @@ from classifier_core.engines import EngineSpec
 from recognizer.registry import artifact_store
 from recognizer.registry.models import Evaluation, Label, ModelVersion, RegisteredModel
 
-SKIPPED = "Imported: trained elsewhere, so its photos, its split and its figures are the importer's word, not measured here."
+SKIPPED = (
+    "Imported: trained elsewhere, so its photos, its split and its figures are the importer's word, not measured here."
+)
 
 
 def import_artifact(
@@ -109,4 +110,3 @@ def _manifest(artifact: Artifact) -> dict[str, Any]:
         "thresholds": asdict(artifact.thresholds) if artifact.thresholds else None,
         "provenance": artifact.provenance,
     }
-

@@ -189,7 +189,9 @@ class LoadedVersion(models.Model):
     class Meta:
         ordering = ["model", "worker"]
         verbose_name = "loaded version"
-        constraints = [models.UniqueConstraint(fields=["worker", "model"], name="one_loaded_version_per_worker_and_model")]
+        constraints = [
+            models.UniqueConstraint(fields=["worker", "model"], name="one_loaded_version_per_worker_and_model")
+        ]
 
     def __str__(self) -> str:
         return f"{self.worker}: {self.version or self.error}"

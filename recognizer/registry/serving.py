@@ -75,7 +75,7 @@ def stop() -> None:
 
 
 def refresh() -> None:
-    """Load what is desired and not loaded, and report what is loaded. A version that does not load leaves the old one."""
+    """Load what is desired, report what is loaded. A version that does not load leaves the previous one answering."""
     for promotion in Promotion.objects.desired().select_related("version__model"):
         current = _loaded.get(promotion.model_id)
         if current is None or current.row.pk != promotion.version_id:
@@ -128,7 +128,7 @@ def _try_load(model: RegisteredModel) -> None:
         _load_desired(model)
     except (ClassifierError, OSError, MemoryError) as error:
         if _errors.get(model.pk) != str(error):
-            log.error("version does not load, the previous one goes on", model=model.name, error=str(error))
+            log.exception("version does not load, the previous one goes on", model=model.name)
         _errors[model.pk] = str(error) or "Out of memory."
 
 

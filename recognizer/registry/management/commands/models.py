@@ -51,12 +51,16 @@ class Command(BaseCommand):
             raise CommandError(f"There is no model named {name!r}. `models list` shows the names.")
         self.stdout.write(f"{model.name}: {model.description}")
         for version in model.versions.all():
-            self.stdout.write(f"  v{version.number} {version.architecture} {version.artifact_sha256[:12]} {version.source}")
+            self.stdout.write(
+                f"  v{version.number} {version.architecture} {version.artifact_sha256[:12]} {version.source}"
+            )
             self.stdout.write(f"    parity {json.dumps(version.parity)}")
             for row in version.evaluations.all():
                 self.stdout.write(f"    {row.dataset}: accuracy {row.accuracy:.4f} on {row.num_images} photos")
         for promotion in model.promotions.select_related("version"):
-            self.stdout.write(f"  {promotion.created_at:%Y-%m-%d %H:%M} {promotion.kind} {promotion.version}: {promotion.gate}")
+            self.stdout.write(
+                f"  {promotion.created_at:%Y-%m-%d %H:%M} {promotion.kind} {promotion.version}: {promotion.gate}"
+            )
 
     def _import(self, *, folder: Path, model: str, description: str, promote: bool, **_: Any) -> None:
         from recognizer.registry.imports import import_artifact  # loads torch
@@ -78,5 +82,8 @@ class Command(BaseCommand):
     def _starters(self, **_: Any) -> None:
         from recognizer.registry.starters import import_starters
 
-        for version in import_starters(self.stdout.write):
-            self.stdout.write(f"  {version} serves.")
+        try:
+            for version in import_starters(self.stdout.write):
+                self.stdout.write(f"  {version} serves.")
+        except (ClassifierError, OSError) as error:
+            raise CommandError(f"A starter model cannot be imported: {error}") from error
