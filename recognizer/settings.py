@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from recognizer import environment
+from recognizer.admin_site import UNFOLD  # noqa: F401 - a setting, made elsewhere
 from recognizer.secret_key import load_secret_key
 from recognizer.supervisor.paths import broker_socket
 
@@ -85,6 +86,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "recognizer.admin_site.AdminPolicyMiddleware",
     "recognizer.middleware.BodyLimitMiddleware",
     "recognizer.middleware.SameOriginMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -18,7 +18,7 @@ class ImageField(serializers.Field):
 
     default_error_messages = {
         "required": (
-            "Send the image as multipart field `image`, as a raw body with an image/* content type, or as base64 in JSON."
+            "Send the image as multipart field `image`, as a raw body with an image/* content type, or base64 in JSON."
         ),
         "base64": "This is not base64. Send the image file's bytes, base64-encoded.",
     }

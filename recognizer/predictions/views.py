@@ -47,6 +47,7 @@ from recognizer.problems import problem
 
 RETRY_AFTER_SECONDS = "1"
 PICTURE_SECONDS = 3600
+NOBODYS_KEY = "A key belongs to somebody: sign in, or send the cookie that GET / sets."
 # Requests that wait hold at most half of the threads, so that the service goes on answering beside them.
 _waiting = threading.BoundedSemaphore(max(1, settings.RECOGNIZER_WEB_THREADS // 2))
 
@@ -130,11 +131,7 @@ def _idempotency_key(request: Request) -> str:
         raise ValidationError({"Idempotency-Key": "Use at most 255 characters."})
     is_nobody = owner_of(request) == Owner()
     if key and is_nobody:
-        raise ValidationError(
-            {
-                "Idempotency-Key": "A key belongs to somebody. Sign in, or keep the cookie that GET / sets and send it along."
-            }
-        )
+        raise ValidationError({"Idempotency-Key": NOBODYS_KEY})
     return key
 
 
