@@ -44,8 +44,8 @@ def main() -> int:
     try:
         django.setup()
         migrate()
-        print(json.dumps(create_first_admin()))
         call_command("models", "starters", stdout=sys.stderr)
+        print(json.dumps(create_first_admin()))  # last: a password that we chose is told once
     except (CommandError, ImproperlyConfigured) as error:
         print(error, file=sys.stderr)
         return 1

@@ -68,15 +68,13 @@ class Service:
             for program in list_programs(options)
         ]
         self._logs_checked_at = time.monotonic()
+        self.login = ""  # of the first admin, if this start made one
 
-    def start(self) -> dict[str, str]:
-        """Start everything and wait until it answers; gives the first admin, if one was made.
-
-        Raises StartFailed or StopRequested.
-        """
+    def start(self) -> None:
+        """Start everything and wait until it answers. Raises StartFailed or StopRequested."""
         if self.options.has_own_broker:
             self._start_child(self.children[0])  # it reads its files while the database is prepared
-        admin = self._prepare()
+        self.login = login_line(self._prepare())
         if self.options.has_own_broker:
             self._wait_for("The broker", lambda: broker_answers(self.options))
         for child in self.children:
@@ -84,7 +82,6 @@ class Service:
                 self._start_child(child)
         self._wait_for("The web page", lambda: web_answers(self.options, "/healthz"))
         self._wait_for("The first model", lambda: web_answers(self.options, "/readyz"))
-        return admin
 
     def _start_child(self, child: Child) -> None:
         if child.program.name == "broker":
@@ -186,32 +183,37 @@ def run(options: Options, *, children: ChildrenFile, started_at: float) -> int:
     service = Service(options, children=children, stop=StopSignal())
     say(f"Recognizer is starting; its data is in {options.data_dir}")
     try:
-        admin = service.start()
-        say(greeting(options, admin, seconds=time.monotonic() - started_at))
+        service.start()
+        say(greeting(options, service.login, seconds=time.monotonic() - started_at))
         service.watch()
     except (StartFailed, OSError) as failure:
-        say(f"Recognizer cannot start: {failure}")
+        say(f"Recognizer cannot start: {failure}\n{service.login}".rstrip())
         return 1
     except StopRequested:
-        pass
+        say(service.login or "Stopping.")
     finally:
         service.stop()
     say("Recognizer has stopped.")
     return 0
 
 
-def greeting(options: Options, admin: dict[str, str], *, seconds: float) -> str:
+def login_line(admin: dict[str, str]) -> str:
+    """How the first admin signs in; empty when there was one already."""
+    if "password" in admin:
+        return f"  Login  user {admin['admin']}, password {admin['password']} (shown only this once)"
+    return f"  Login  user {admin['admin']}, password from DJANGO_SUPERUSER_PASSWORD" if admin else ""
+
+
+def greeting(options: Options, login: str, *, seconds: float) -> str:
     """What a person needs once the service runs: address, login, logs, how to stop."""
     lines = [
-        f"Recognizer is ready after {seconds:.1f} s.",
+        f"Recognizer is ready after {seconds:.1f} s. Ctrl-C stops it.",
         f"  Page   {options.url}/",
         f"  Admin  {options.url}/admin/",
+        login,
+        f"  Logs   {_short(run_dir(options.data_dir))}/*.log",
     ]
-    if "password" in admin:
-        lines.append(f"         user {admin['admin']}, password {admin['password']} (shown only this once)")
-    elif admin:
-        lines.append(f"         user {admin['admin']}, with the password from DJANGO_SUPERUSER_PASSWORD")
-    return "\n".join([*lines, f"  Logs   {_short(run_dir(options.data_dir))}/*.log", "Ctrl-C stops it."])
+    return "\n".join(line for line in lines if line)
 
 
 def _short(path: Path) -> Path:
