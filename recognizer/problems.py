@@ -80,11 +80,11 @@ def known_problem(error: Exception) -> JsonResponse | None:
 
 
 def _from_api(error: exceptions.APIException) -> JsonResponse:
-    headers = {}
-    if getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = error.auth_header
-    if isinstance(error, exceptions.Throttled) and error.wait:
-        headers["Retry-After"] = str(int(error.wait) + 1)
+    # The two headers that DRF hangs on its exceptions.
+    auth_header, wait = getattr(error, "auth_header", None), getattr(error, "wait", None)
+    headers = {"WWW-Authenticate": auth_header} if auth_header else {}
+    if wait is not None:
+        headers["Retry-After"] = str(int(wait) + 1)
     if isinstance(error, exceptions.ValidationError):
         return problem(error.status_code, "Some values are not usable; see errors.", errors=_field_errors(error.detail))
     return problem(error.status_code, str(error.detail), headers=headers)

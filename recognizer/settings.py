@@ -57,12 +57,13 @@ RECOGNIZER_MAX_UPLOAD_BYTES = environment.integer(
 RECOGNIZER_MAX_BODY_BYTES = RECOGNIZER_MAX_UPLOAD_BYTES * 4 // 3 + 100_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = RECOGNIZER_MAX_BODY_BYTES
 FILE_UPLOAD_MAX_MEMORY_SIZE = RECOGNIZER_MAX_BODY_BYTES  # in memory: the bytes are hashed and written once, by intake
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 50
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000  # an admin action names each chosen row
 DATA_UPLOAD_MAX_NUMBER_FILES = 50
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -16,7 +16,7 @@ class DurableStorage(FileSystemStorage):
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         return name
 
-    def _save(self, name: str, content: File) -> str:
+    def _save(self, name: str, content: File[bytes]) -> str:
         path = Path(self.path(name))
         _make_folders(path.parent)
         temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
@@ -30,7 +30,7 @@ class DurableStorage(FileSystemStorage):
         return name
 
 
-def _write(path: Path, content: File) -> None:
+def _write(path: Path, content: File[bytes]) -> None:
     with path.open("xb") as file:
         for chunk in content.chunks():
             file.write(chunk)

@@ -41,14 +41,16 @@ def classify_batch(batch: list[Prediction]) -> None:
         # MemoryError that escapes a task ends the whole worker.
         log.exception("batch failed", size=len(batch))
         for prediction in batch:
-            prediction.fail("model_failed", f"The model could not answer: {error or 'out of memory'}. Retry later.")
+            prediction.fail(
+                "model_failed", f"The model could not answer: {str(error) or 'out of memory'}. Retry later."
+            )
     doorbell.announce(prediction.pk for prediction in batch)
 
 
 def _decode(prediction: Prediction, preprocessing: Preprocessing) -> Decoded:
     start = time.perf_counter()
     try:
-        pixels, error = preprocessing.load(blobs.read(prediction.image.blob_id)), None
+        pixels, error = preprocessing.load(blobs.read(_blob_of(prediction))), None
     except (ImageUndecodable, ImageRefused) as refused:
         pixels, error = None, ("undecodable", str(refused))
     except MemoryError:
@@ -59,11 +61,17 @@ def _decode(prediction: Prediction, preprocessing: Preprocessing) -> Decoded:
     return Decoded(prediction, pixels, (time.perf_counter() - start) * 1000, error)
 
 
+def _blob_of(prediction: Prediction) -> str:
+    if prediction.image is None:
+        raise FileNotFoundError("the image was erased")
+    return prediction.image.blob_id
+
+
 def _record(decoded: list[Decoded], version: ServingVersion) -> None:
     readable = [item for item in decoded if item.pixels is not None]
     start = time.perf_counter()
     top_k = max([STORED_SCORES, *(item.prediction.top_k for item in readable)])
-    answers = version.classify([item.pixels for item in readable], top_k=top_k) if readable else []
+    answers = version.classify([item.pixels for item in readable if item.pixels is not None], top_k=top_k)
     inference_ms = (time.perf_counter() - start) * 1000
     with transaction.atomic():
         for item in decoded:

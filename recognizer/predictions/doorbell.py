@@ -47,7 +47,8 @@ def announce(predictions: Iterable[UUID]) -> None:
     with contextlib.suppress(RedisError, OSError):
         pipeline = broker.connection().pipeline(transaction=False)
         for key in map(_answer_key, predictions):
-            pipeline.rpush(key, 1).expire(key, ANSWER_SECONDS)
+            pipeline.rpush(key, 1)
+            pipeline.expire(key, ANSWER_SECONDS)
         pipeline.execute()
 
 

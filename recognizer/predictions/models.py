@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils.timezone import now
@@ -23,7 +23,7 @@ MAX_ATTEMPTS = 5  # then a row ends FAILED: what killed five workers would kill 
 class Owner:
     """Who an upload belongs to: a signed-in user or an anonymous visitor, never both."""
 
-    user: AbstractBaseUser | None = None
+    user: User | None = None
     visitor: uuid.UUID | None = None
 
 

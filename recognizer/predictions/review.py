@@ -1,6 +1,6 @@
 """A reviewer's verdict on an answer."""
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 
 from recognizer.predictions.feedback import NotAnswered
 from recognizer.predictions.models import Feedback, Prediction, Review
@@ -15,7 +15,7 @@ def record(
     prediction: Prediction,
     *,
     verdict: Review.Verdict,
-    reviewer: AbstractBaseUser,
+    reviewer: User,
     label: Label | None = None,
     via: Review.Via = Review.Via.ADMIN,
 ) -> Review:
@@ -38,7 +38,7 @@ def record(
     )
 
 
-def approve(claim: Feedback, *, reviewer: AbstractBaseUser) -> Review:
+def approve(claim: Feedback, *, reviewer: User) -> Review:
     """Make a user's claim count. Raises NotAnswered, or WrongLabel when it names no label of the model."""
     if claim.is_correct:
         verdict = Review.Verdict.CONFIRMED

@@ -13,7 +13,7 @@ from recognizer.predictions.intake import PredictOptions, Upload
 from recognizer.predictions.models import Prediction, Review
 
 
-class ImageField(serializers.Field):
+class ImageField(serializers.Field[Any, Any, Any, Any]):
     """An uploaded file, raw bytes, or base64 text with or without a `data:` prefix."""
 
     default_error_messages = {
@@ -70,7 +70,7 @@ class FeedbackSerializer(serializers.Serializer[Any]):
     """`{"correct": true}`, or `{"label": "..."}` with what it is."""
 
     correct = serializers.BooleanField(required=False)
-    label = serializers.CharField(required=False, max_length=100)
+    label = serializers.CharField(required=False, max_length=100)  # type: ignore[assignment]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("label" in attrs) == (attrs.get("correct") is True):
@@ -79,7 +79,7 @@ class FeedbackSerializer(serializers.Serializer[Any]):
 
 
 class ScoreSerializer(serializers.Serializer[Any]):
-    label = serializers.CharField(help_text="Immutable key.")
+    label = serializers.CharField(help_text="Immutable key.")  # type: ignore[assignment]
     name = serializers.CharField(help_text="Display name in the language of Accept-Language.")
     score = serializers.FloatField(min_value=0, max_value=1)
 
@@ -113,7 +113,7 @@ class TimingSerializer(serializers.Serializer[Any]):
 
 class ReviewSerializer(serializers.Serializer[Any]):
     verdict = serializers.ChoiceField(choices=Review.Verdict.choices)
-    label = serializers.CharField(allow_null=True)
+    label = serializers.CharField(allow_null=True)  # type: ignore[assignment]
     name = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()
 
@@ -154,5 +154,5 @@ class ProblemSerializer(serializers.Serializer[Any]):
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField()
-    errors = serializers.ListField(child=serializers.DictField(), required=False)
+    errors = serializers.ListField(child=serializers.DictField(), required=False)  # type: ignore[assignment]
     id = serializers.UUIDField(required=False, help_text="The stored prediction, where there is one.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.files.base import File
-from django.core.files.storage import FileSystemStorage, default_storage
+from django.core.files.storage import FileSystemStorage, default_storage, storages
 
 from classifier_core.artifact import Artifact, load_artifact
 
@@ -35,7 +35,7 @@ def publish(sha256: str) -> None:
 
 
 def _storage_is_local() -> bool:
-    return isinstance(default_storage._wrapped or default_storage, FileSystemStorage)
+    return isinstance(storages["default"], FileSystemStorage)
 
 
 def _download(sha256: str, folder: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max
 
@@ -22,7 +22,7 @@ SKIPPED = (
 
 
 def import_artifact(
-    source: Path, *, model_name: str, description: str = "", by: AbstractBaseUser | None = None
+    source: Path, *, model_name: str, description: str = "", by: User | None = None
 ) -> tuple[ModelVersion, bool]:
     """The version that holds this artifact, and whether it is new. The files come first, the rows after.
 
@@ -74,7 +74,7 @@ def _measure_fast_precision(artifact: Artifact) -> dict[str, Any]:
 
 @transaction.atomic
 def _register(
-    artifact: Artifact, parity: dict[str, Any], *, model_name: str, description: str, by: AbstractBaseUser | None
+    artifact: Artifact, parity: dict[str, Any], *, model_name: str, description: str, by: User | None
 ) -> ModelVersion:
     model, _ = RegisteredModel.objects.select_for_update().get_or_create(
         name=model_name, defaults={"description": description}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from recognizer.registry.models import Evaluation, ModelVersion, Promotion, RegisteredModel
@@ -20,7 +20,7 @@ class Verdict:
     words: str
 
 
-def promote(version: ModelVersion, *, by: AbstractBaseUser | None, reason: str = "", force: bool = False) -> Promotion:
+def promote(version: ModelVersion, *, by: User | None, reason: str = "", force: bool = False) -> Promotion:
     """Let this version serve from now on.
 
     The first promotion of a model has nothing to compare with. Any later one must be no worse than what serves, on the
@@ -45,7 +45,7 @@ def promote(version: ModelVersion, *, by: AbstractBaseUser | None, reason: str =
         return _write(version, Promotion.Kind.FORCED, f"Overruled: {verdict.words}", by=by, reason=reason)
 
 
-def rollback(model: RegisteredModel, *, by: AbstractBaseUser | None, reason: str = "") -> Promotion:
+def rollback(model: RegisteredModel, *, by: User | None, reason: str = "") -> Promotion:
     """Let the version serve again that served before the present one. Raises PromotionRefused."""
     with transaction.atomic():
         model = RegisteredModel.objects.select_for_update().get(pk=model.pk)
@@ -83,9 +83,7 @@ def _previous(model: RegisteredModel) -> ModelVersion | None:
     return stack[-2] if len(stack) > 1 else None
 
 
-def _write(
-    version: ModelVersion, kind: Promotion.Kind, gate: str, *, by: AbstractBaseUser | None, reason: str
-) -> Promotion:
+def _write(version: ModelVersion, kind: Promotion.Kind, gate: str, *, by: User | None, reason: str) -> Promotion:
     return Promotion.objects.create(
         model=version.model, version=version, kind=kind, gate=gate, promoted_by=by, reason=reason
     )

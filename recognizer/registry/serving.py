@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal, cast
 
 import numpy as np
 import structlog
@@ -15,7 +16,7 @@ from django.utils.timezone import now
 
 from classifier_core.artifact import Artifact
 from classifier_core.classifier import Classification, Classifier, load_classifier
-from classifier_core.engines import EngineSpec
+from classifier_core.engines import Device, EngineName, EngineSpec, Precision
 from classifier_core.engines.precision import choose_spec
 from classifier_core.errors import ClassifierError, EngineUnavailable
 from classifier_core.preprocessing import Preprocessing
@@ -152,8 +153,9 @@ def _load(row: ModelVersion) -> ServingVersion:
 
 def chosen_spec(artifact: Artifact) -> EngineSpec:
     """What the settings name; where they say auto, the fastest that was measured to answer like float32."""
-    measured = choose_spec(artifact, settings.RECOGNIZER_DEVICE)
-    engine, precision = settings.RECOGNIZER_ENGINE, settings.RECOGNIZER_PRECISION
+    measured = choose_spec(artifact, cast(Device, settings.RECOGNIZER_DEVICE))
+    engine = cast(EngineName | Literal["auto"], settings.RECOGNIZER_ENGINE)
+    precision = cast(Precision | Literal["auto"], settings.RECOGNIZER_PRECISION)
     return EngineSpec(
         engine=measured.engine if engine == "auto" else engine,
         device=measured.device,

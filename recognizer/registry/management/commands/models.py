@@ -2,6 +2,7 @@
 
 import json
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,13 @@ class Command(BaseCommand):
         importing.add_argument("--promote", action="store_true", help="let it serve at once, if the gate lets it")
 
     def handle(self, *, verb: str, **options: Any) -> None:
-        {"list": self._list, "show": self._show, "import": self._import, "starters": self._starters}[verb](**options)
+        verbs: dict[str, Callable[..., None]] = {
+            "list": self._list,
+            "show": self._show,
+            "import": self._import,
+            "starters": self._starters,
+        }
+        verbs[verb](**options)
 
     def _list(self, **_: Any) -> None:
         for model in RegisteredModel.objects.all():
