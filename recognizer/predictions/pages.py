@@ -1,0 +1,197 @@
+"""The pages of the people who upload. Each works as plain forms; scripts only add comfort."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from classifier_core.errors import ImageRefused
+from recognizer.predictions import doorbell, erasure
+from recognizer.predictions.blobs import StorageFull
+from recognizer.predictions.describe import label_names
+from recognizer.predictions.erasure import StillRunning
+from recognizer.predictions.feedback import NotAnswered, claim
+from recognizer.predictions.forms import FeedbackForm, HistoryForm, UploadForm
+from recognizer.predictions.history import own_history
+from recognizer.predictions.intake import NothingServes, Overloaded, PredictOptions, UnknownModel, Upload, submit
+from recognizer.predictions.models import Owner, Prediction
+from recognizer.predictions.ownership import owner_for_upload, owner_of, remember_visitor, visible_to
+from recognizer.predictions.presentation import bars_of, has_picture, spans_of
+from recognizer.problems import RETRY_SECONDS, STATUS_OF_ERROR, STATUS_OF_REFUSAL
+from recognizer.registry.models import Label
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why one file was not taken, and the status that says so."""
+
+    file_name: str
+    reason: str
+    status: int
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+def upload(request: HttpRequest) -> HttpResponse:
+    """Choose photos and see what is in them."""
+    owner = owner_for_upload(request)
+    response = _take(request, owner) if request.method == "POST" else _upload_page(request, UploadForm())
+    remember_visitor(request, response, owner)
+    return response
+
+
+def _take(request: HttpRequest, owner: Owner) -> HttpResponse:
+    """Submit the files of a plain form."""
+    form = UploadForm(request.POST, request.FILES)
+    if not form.is_valid():
+        return _upload_page(request, form, status=400)
+    stored, refusals = _submit_each(form.cleaned_data["images"], owner, form.to_options())
+    if refusals:
+        return _refused_page(request, form, num_stored=len(stored), refusals=refusals)
+    return redirect("prediction", stored[0].pk) if len(stored) == 1 else redirect("history")
+
+
+def _submit_each(
+    files: Sequence["UploadedFile[bytes]"], owner: Owner, options: PredictOptions
+) -> tuple[list[Prediction], list[Refusal]]:
+    stored, refusals = [], []
+    for file in files:
+        name = file.name or ""
+        try:
+            stored.append(submit(Upload(file.read(), name), owner=owner, options=options).prediction)
+        except ImageRefused as refused:
+            refusals.append(Refusal(name, str(refused), STATUS_OF_REFUSAL[refused.code]))
+        except (UnknownModel, NothingServes, Overloaded, StorageFull) as error:
+            refusals.append(Refusal(name, str(error), STATUS_OF_ERROR[type(error)][0]))
+    return stored, refusals
+
+
+def _refused_page(request: HttpRequest, form: UploadForm, *, num_stored: int, refusals: list[Refusal]) -> HttpResponse:
+    for refusal in refusals:
+        form.add_error("images", f"{refusal.file_name}: {refusal.reason}" if refusal.file_name else refusal.reason)
+    if num_stored:
+        said = ngettext(
+            "%(count)d other photo was taken; it is in your history.",
+            "%(count)d other photos were taken; they are in your history.",
+            num_stored,
+        )
+        messages.success(request, said % {"count": num_stored})
+    response = _upload_page(request, form, status=refusals[0].status)
+    if response.status_code == 503:
+        response["Retry-After"] = RETRY_SECONDS
+    return response
+
+
+def _upload_page(request: HttpRequest, form: UploadForm, *, status: int = 200) -> HttpResponse:
+    max_bytes = settings.RECOGNIZER_MAX_UPLOAD_BYTES
+    context = {"form": form, "max_bytes": max_bytes, "max_megabytes": f"{max_bytes / 1e6:g}"}
+    return render(request, "predictions/upload.html", context, status=status)
+
+
+@require_safe
+@never_cache
+def history(request: HttpRequest) -> HttpResponse:
+    """Own past recognitions, newest first."""
+    form = HistoryForm(request.GET)
+    is_valid = form.is_valid()
+    page = own_history(owner_of(request), form.cleaned_data, cursor=request.GET.get("after", ""))
+    names = label_names(page.rows)
+    context = {
+        "form": form,
+        "tiles": [{"row": row, "bars": bars_of(row, names), "has_picture": has_picture(row)} for row in page.rows],
+        "is_filtered": any(form.cleaned_data.values()) or not is_valid,
+        "is_first": not request.GET.get("after"),
+        "older": _query_after(request, page.next_cursor) if page.next_cursor else "",
+    }
+    return render(request, "predictions/history.html", context)
+
+
+def _query_after(request: HttpRequest, cursor: str) -> str:
+    query = request.GET.copy()
+    query["after"] = cursor
+    return query.urlencode()
+
+
+@require_safe
+@never_cache
+def prediction(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """One recognition: the picture, the answer and what was said about it."""
+    return _prediction_page(request, _find(request, pk), FeedbackForm())
+
+
+def _find(request: HttpRequest, pk: UUID) -> Prediction:
+    """Raises Http404 also when it is somebody else's."""
+    rows = visible_to(request).select_related("image__blob", "model", "version")
+    return get_object_or_404(rows.prefetch_related("reviews__label", "feedback__label"), pk=pk)
+
+
+def _prediction_page(request: HttpRequest, row: Prediction, form: FeedbackForm, *, status: int = 200) -> HttpResponse:
+    if row.status == Prediction.Status.ERASED:
+        return render(request, "predictions/erased.html", {"row": row}, status=410)
+    context = {
+        "row": row,
+        "form": form,
+        "bars": bars_of(row, label_names([row])),
+        "spans": spans_of(row),
+        "has_picture": has_picture(row),
+        "labels": _choosable_labels(row),
+    }
+    return render(request, "predictions/prediction.html", context, status=status)
+
+
+def _choosable_labels(row: Prediction) -> QuerySet[Label]:
+    if row.status != Prediction.Status.SUCCEEDED:
+        return Label.objects.none()
+    return Label.objects.filter(model=row.model_id, merged_into=None, retired_at=None)
+
+
+@require_POST
+def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Queue a failed recognition once more."""
+    if _find(request, pk).retry():
+        doorbell.ring()
+        messages.success(request, _("The photo is in the queue again."))
+    else:
+        messages.warning(request, _("Only a failed recognition can be tried again. This one has not failed."))
+    return redirect("prediction", pk)
+
+
+@require_POST
+def erase(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Forget a recognition with its photo."""
+    owner = owner_of(request)
+    try:
+        erasure.erase(_find(request, pk), erased_by=f"user:{owner.user.pk}" if owner.user else "visitor")
+    except StillRunning as running:
+        messages.warning(request, str(running))
+        return redirect("prediction", pk)
+    messages.success(request, _("The recognition is erased: the photo, the answer and what was said about it."))
+    return redirect("history")
+
+
+@require_POST
+def feedback(request: HttpRequest, pk: UUID) -> HttpResponse:
+    """Say whether an answer is right."""
+    row = _find(request, pk)
+    is_correct = "correct" in request.POST
+    form = FeedbackForm(request.POST)
+    if not is_correct and not form.is_valid():
+        return _prediction_page(request, row, form, status=400)
+    words = "" if is_correct else form.cleaned_data["claimed_label"]
+    try:
+        claim(row, owner=owner_of(request), is_correct=is_correct, claimed_label=words)
+    except NotAnswered as early:
+        messages.warning(request, str(early))
+    else:
+        messages.success(request, _("Thank you. A reviewer will look at it."))
+    return redirect("prediction", pk)

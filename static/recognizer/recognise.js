@@ -1,0 +1,86 @@
+// One file through the API: upload, wait, answer. A job remembers how far it came, so that a retry goes on from there.
+import { get, post, Lost, sleep, upload } from "./api.js";
+import { words } from "./words.js";
+
+const FULL_TRIES = 8; // then the person decides
+const LONGEST_WAIT_SECONDS = 30;
+const FIRST_POLL_MS = 400;
+const LONGEST_POLL_MS = 5000;
+const LOST_POLLS = 5;
+
+export async function recognise(job, card, giveUpTurn) {
+  try {
+    const reply = await firstReply(job, card);
+    job.url = reply.body.url ?? job.url;
+    giveUpTurn(); // what follows is only waiting
+    const answer = reply.status === 202 ? await poll(job.url, card) : reply.body;
+    job.hasFailed = answer.status === "failed";
+    card.finish(answer);
+  } catch (error) {
+    if (error.id) job.url = card.link(error.id).api;
+    job.hasFailed = Boolean(error.id);
+    card.fail(error.message, { canRetry: error.canRetry ?? true });
+    if (!(error instanceof Refused || error instanceof Lost)) throw error;
+  }
+}
+
+// A refusal in the service's own words.
+export class Refused extends Error {
+  constructor({ status, body }) {
+    super(body.detail ?? words.broken);
+    this.id = body.id;
+    // The same file would be refused again; a busy service would not.
+    this.canRetry = status >= 500 || status === 429 || status === 409 || Boolean(body.id);
+  }
+}
+
+async function firstReply(job, card) {
+  if (job.hasFailed) return expect(await post(`${job.url}retry/`, job.options.token));
+  if (job.url) return { status: 202, body: { url: job.url } };
+  if (job.file.size > Number(words.maxBytes)) throw new Refused({ status: 413, body: { detail: words.tooLarge } });
+  return expect(await untilTaken(job, card));
+}
+
+async function untilTaken(job, card) {
+  for (let tries = 1; ; tries += 1) {
+    card.show("uploading");
+    const reply = await upload(job, {
+      onProgress: (part) => card.progress(part),
+      onSent: () => card.show("recognising"),
+    });
+    const isBusy = reply.status === 503 || reply.status === 429;
+    if (!isBusy || tries === FULL_TRIES) return reply;
+    const seconds = Math.min(Number(reply.retryAfter) || tries, LONGEST_WAIT_SECONDS);
+    card.show("queued", words[reply.status === 429 ? "throttled" : "full"].replace("{seconds}", seconds));
+    await sleep(seconds * 1000);
+  }
+}
+
+function expect(reply) {
+  if (reply.status === 200 || reply.status === 202) return reply;
+  throw new Refused(reply);
+}
+
+async function poll(url, card) {
+  for (let pause = FIRST_POLL_MS, lost = 0; ; pause = Math.min(pause * 1.5, LONGEST_POLL_MS)) {
+    await sleep(pause);
+    try {
+      const { body } = expect(await get(url));
+      lost = 0;
+      if (body.status !== "pending" && body.status !== "running") return body;
+      card.show(body.status === "running" ? "recognising" : "queued");
+    } catch (error) {
+      lost += 1;
+      if (!(error instanceof Lost) || lost === LOST_POLLS) throw error;
+    }
+  }
+}
+
+// A UUID. crypto.randomUUID is missing on plain http, where a phone in the same network meets this page.
+export function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}

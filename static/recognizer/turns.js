@@ -1,0 +1,39 @@
+// At most so many jobs at a time; the others wait in the order they came.
+
+export class Turns {
+  #free;
+  #waiting = [];
+  #running = 0;
+
+  constructor(places) {
+    this.#free = places;
+  }
+
+  get isBusy() {
+    return this.#running > 0 || this.#waiting.length > 0;
+  }
+
+  // The job gets a function that lets the next one start before this one has ended. Calling it twice is harmless.
+  take(job) {
+    this.#waiting.push(job);
+    this.#next();
+  }
+
+  #next() {
+    if (this.#free === 0 || this.#waiting.length === 0) return;
+    this.#free -= 1;
+    this.#running += 1;
+    const job = this.#waiting.shift();
+    let held = true;
+    const giveUpTurn = () => {
+      if (!held) return;
+      held = false;
+      this.#free += 1;
+      this.#next();
+    };
+    job(giveUpTurn).finally(() => {
+      this.#running -= 1;
+      giveUpTurn();
+    });
+  }
+}

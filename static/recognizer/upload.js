@@ -1,0 +1,43 @@
+// The upload page: every chosen file becomes a card, and the cards take turns.
+import { Card } from "./card.js";
+import { recognise, newKey } from "./recognise.js";
+import { Turns } from "./turns.js";
+import { listen } from "./sources.js";
+
+const IN_FLIGHT = 3;
+
+const form = document.getElementById("upload");
+if (form) start(form);
+
+function start(form) {
+  const turns = new Turns(IN_FLIGHT);
+  const cards = document.getElementById("cards");
+
+  listen(form, (files) => {
+    const added = files.map((file) => {
+      const job = { file, key: newKey(), options: optionsOf(form) };
+      const card = new Card(file, () => run(card, job));
+      run(card, job);
+      return card.element;
+    });
+    cards.prepend(...added);
+    document.getElementById("results").hidden = false;
+  });
+
+  function run(card, job) {
+    card.show("waiting");
+    turns.take((giveUpTurn) => recognise(job, card, giveUpTurn));
+  }
+
+  addEventListener("beforeunload", (event) => turns.isBusy && event.preventDefault());
+}
+
+// Taken when the file is given: a retry must repeat the same request, whatever the form says by then.
+function optionsOf(form) {
+  const values = new FormData(form);
+  return {
+    model: values.get("model"),
+    train: values.has("train") ? "true" : "false",
+    token: values.get("csrfmiddlewaretoken"),
+  };
+}
