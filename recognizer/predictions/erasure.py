@@ -51,9 +51,10 @@ def _bury(row: Prediction) -> None:
 
 def _drop(image: UploadedImage) -> None:
     # The blob row is locked first: an upload of the same bytes waits for us and writes the file anew.
-    blob = Blob.objects.select_for_update().get(pk=image.blob_id)
+    sha256 = image.blob_id
+    blob = Blob.objects.select_for_update().get(pk=sha256)
     image.delete()
     if not blob.images.exists():
         blob.delete()
-        renditions.remove(blob.sha256)
-        blobs.remove(blob.sha256)
+        renditions.remove(sha256)
+        blobs.remove(sha256)
