@@ -1,6 +1,5 @@
 """Production keeps bytes in an S3-compatible bucket: the same steps, on a real S3 protocol server."""
 
-import os
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -73,4 +72,5 @@ def test_artifact_reaches_a_second_machine(settings: Settings, tmp_path: Path) -
     settings.RECOGNIZER_ARTIFACT_DIR = tmp_path / "second machine"
 
     assert artifact_store.fetch(identity).sha256 == identity
-    assert sorted(os.listdir(tmp_path / "second machine")) == [identity]  # no scratch folder is left behind
+    # No scratch folder is left behind.
+    assert [path.name for path in (tmp_path / "second machine").iterdir()] == [identity]
