@@ -51,16 +51,26 @@ def _visitor_of(request: HttpRequest | Request) -> uuid.UUID | None:
     return uuid.UUID(value) if value else None
 
 
-def is_reviewer(request: HttpRequest | Request) -> bool:
-    return bool(request.user.is_staff and request.user.has_perm("predictions.view_prediction"))
-
-
 def visible_to(request: HttpRequest | Request) -> QuerySet[Prediction]:
     """Own predictions; all of them for a reviewer; the one an access token names."""
+    return _reachable(request, "predictions.view_prediction")
+
+
+def erasable_by(request: HttpRequest | Request) -> QuerySet[Prediction]:
+    """Like visible_to; of other people's only for staff who may delete: looking is not erasing."""
+    return _reachable(request, "predictions.delete_prediction")
+
+
+def retryable_by(request: HttpRequest | Request) -> QuerySet[Prediction]:
+    """Like visible_to; other people's only for staff who may change."""
+    return _reachable(request, "predictions.change_prediction")
+
+
+def _reachable(request: HttpRequest | Request, permission: str) -> QuerySet[Prediction]:
     token = getattr(request, "auth", None)
     if isinstance(token, AccessToken):
         return Prediction.objects.filter(pk=token.prediction)
-    if is_reviewer(request):
+    if request.user.is_staff and request.user.has_perm(permission):
         return Prediction.objects.all()
     return Prediction.objects.owned_by(owner_of(request))
 

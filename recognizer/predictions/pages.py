@@ -25,7 +25,14 @@ from recognizer.predictions.forms import FeedbackForm, HistoryForm, UploadForm
 from recognizer.predictions.history import own_history
 from recognizer.predictions.intake import NothingServes, Overloaded, PredictOptions, UnknownModel, Upload, submit
 from recognizer.predictions.models import Owner, Prediction
-from recognizer.predictions.ownership import owner_for_upload, owner_of, remember_visitor, visible_to
+from recognizer.predictions.ownership import (
+    erasable_by,
+    owner_for_upload,
+    owner_of,
+    remember_visitor,
+    retryable_by,
+    visible_to,
+)
 from recognizer.predictions.presentation import bars_of, has_picture, spans_of
 from recognizer.problems import RETRY_SECONDS, STATUS_OF_ERROR, STATUS_OF_REFUSAL
 from recognizer.registry.models import Label
@@ -158,7 +165,7 @@ def _choosable_labels(row: Prediction) -> QuerySet[Label]:
 @require_POST
 def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Queue a failed recognition once more."""
-    if _find(request, pk).retry():
+    if get_object_or_404(retryable_by(request), pk=pk).retry():
         doorbell.ring()
         messages.success(request, _("The photo is in the queue again."))
     else:
@@ -170,8 +177,9 @@ def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
 def erase(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Forget a recognition with its photo."""
     owner = owner_of(request)
+    row = get_object_or_404(erasable_by(request), pk=pk)
     try:
-        erasure.erase(_find(request, pk), erased_by=f"user:{owner.user.pk}" if owner.user else "visitor")
+        erasure.erase(row, erased_by=f"user:{owner.user.pk}" if owner.user else "visitor")
     except StillRunning as running:
         messages.warning(request, str(running))
         return redirect("prediction", pk)

@@ -30,9 +30,11 @@ from recognizer.predictions.models import Owner, Prediction
 from recognizer.predictions.ownership import (
     AccessToken,
     AccessTokenAuthentication,
+    erasable_by,
     owner_for_upload,
     owner_of,
     remember_visitor,
+    retryable_by,
     visible_to,
 )
 from recognizer.predictions.parsers import RawImageParser
@@ -189,7 +191,7 @@ class PredictionView(OwnedView):
     @extend_schema(responses={204: None, **PROBLEM})
     def delete(self, request: Request, pk: UUID) -> Response:
         """Erase it: the image, the answer and the opinions. Only a tombstone stays."""
-        erasure.erase(self.prediction(pk), erased_by=erased_by(request))
+        erasure.erase(get_object_or_404(erasable_by(request), pk=pk), erased_by=erased_by(request))
         return Response(status=HTTPStatus.NO_CONTENT)
 
 
@@ -218,8 +220,7 @@ class RetryView(OwnedView):
 
     @extend_schema(request=None, responses={202: PredictionSerializer, **PROBLEM})
     def post(self, request: Request, pk: UUID) -> HttpResponse:
-        prediction = self.prediction(pk)
-        if not prediction.retry():
+        if not get_object_or_404(retryable_by(request), pk=pk).retry():
             return problem(HTTPStatus.CONFLICT, "Only a failed prediction can be retried.", code="not-failed")
         doorbell.ring()
         body = describe(self.prediction(pk))
