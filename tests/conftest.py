@@ -6,18 +6,33 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from django.conf import settings as django_settings
+from django.db import connections
 from pytest_django import Settings
 
 from tests.postgres import postgres_server
 from tests.service import RunningService, prepare_data, running_service
 
+ABOUT_ROWS = {"predictions", "registry"}  # folders whose tests run on PostgreSQL too
 
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of one real service, and of one PostgreSQL, in one process each."""
+    """Keep the tests of the real service in one process, where they share it; mark the tests about rows."""
     for item in items:
-        for marker in ("service", "postgres"):
-            if item.get_closest_marker(marker):
-                item.add_marker(pytest.mark.xdist_group(marker))
+        if item.get_closest_marker("service"):
+            item.add_marker(pytest.mark.xdist_group("service"))
+        elif item.path.parent.name in ABOUT_ROWS and item.get_closest_marker("django_db"):
+            item.add_marker(pytest.mark.postgres)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
+    """A file as in real life, each process its own: an SQLite in memory knows neither WAL nor waiting for a lock."""
+    if connections["default"].vendor == "sqlite":
+        connections["default"].settings_dict["TEST"]["NAME"] = django_settings.RECOGNIZER_DATA_DIR / "test.sqlite3"
+    else:
+        request.getfixturevalue("django_db_modify_db_settings_parallel_suffix")
 
 
 @pytest.fixture(autouse=True)
