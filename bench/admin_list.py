@@ -1,0 +1,98 @@
+"""How long the admin's list of recognitions takes: `RECOGNIZER_DATA_DIR=/tmp/full python -m bench.admin_list`.
+
+Each page is asked for by an administrator through the whole of Django, middleware and templates included. Fill the
+folder first with `python -m bench.fill`. Ends with an error when a page is over the limit.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from urllib.parse import urlencode
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "recognizer.settings")
+django.setup()
+
+from django.contrib.auth.models import User  # noqa: E402
+from django.test import Client  # noqa: E402
+from django.urls import reverse  # noqa: E402
+from django.utils.timezone import localdate  # noqa: E402
+
+from recognizer.predictions.models import Prediction  # noqa: E402
+from recognizer.registry.models import ModelVersion  # noqa: E402
+
+LIMIT_MS = 300.0
+
+
+def pages() -> dict[str, str]:
+    """Name and address of every page that is timed."""
+    some = Prediction.objects.filter(status=Prediction.Status.SUCCEEDED)[1000:1001].get()
+    rare = Prediction.objects.filter(label="thing-0999").first() or some
+    day = localdate().replace(day=1).isoformat()
+    questions: dict[str, dict[str, object]] = {
+        "newest": {},
+        "page 20": {"p": 20},
+        "by score": {"o": "3"},
+        "by score, lowest first": {"o": "-3"},
+        "label, common": {"label": some.label},
+        "label, rare": {"label": rare.label},
+        "score 0.2 to 0.3": {"score_from": "0.2", "score_to": "0.3"},
+        "score over 0.9": {"score_from": "0.9"},
+        "version": {"version": ModelVersion.objects.order_by("pk")[0].pk},
+        "model": {"model__id__exact": some.model_id},
+        **{f"status {status}": {"status__exact": status} for status in Prediction.Status.values},
+        "known no": {"known": "no"},
+        "known unsaid": {"known": "unsaid"},
+        **{f"verdict {verdict}": {"verdict": verdict} for verdict in ("none", "confirmed", "corrected", "rejected")},
+        "since the 1st": {"created_at_from": day},
+        "until the 1st": {"created_at_to": day},
+        "many filters": {"verdict": "none", "status__exact": "succeeded", "score_to": "0.5", "label": some.label},
+        "search id": {"q": some.pk},
+        "search id's beginning": {"q": str(some.pk)[:6]},
+        "search label": {"q": some.label},
+        "search file": {"q": some.image.file_name if some.image else ""},
+        "search file, common": {"q": "IMG_0"},
+        "search nothing found": {"q": "no such thing"},
+    }
+    address = reverse("admin:predictions_prediction_changelist")
+    listed = {f"list: {name}": f"{address}?{urlencode(question)}" for name, question in questions.items()}
+    one = reverse("admin:predictions_prediction_change", args=[some.pk])
+    return {**listed, "one recognition": one, "first page": reverse("admin:index")}
+
+
+def measure(client: Client, address: str, *, repeats: int) -> list[float]:
+    """Milliseconds of each repeat, after one that warms up."""
+    taken = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        response = client.get(address)
+        taken.append((time.perf_counter() - start) * 1000)
+        if response.status_code != 200:
+            sys.exit(f"{address} answered {response.status_code}.")
+    return taken[1:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=20)
+    repeats = parser.parse_args().repeats
+    administrator, _ = User.objects.get_or_create(username="bench", defaults={"is_staff": True, "is_superuser": True})
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(administrator)
+    print(f"{Prediction.objects.count():,} recognitions, {repeats} requests each, limit {LIMIT_MS:.0f} ms")
+    worst = max(_report(name, measure(client, address, repeats=repeats)) for name, address in pages().items())
+    sys.exit(f"The slowest page takes {worst:.0f} ms." if worst > LIMIT_MS else 0)
+
+
+def _report(name: str, taken: list[float]) -> float:
+    p95 = statistics.quantiles(taken, n=20)[-1]
+    mark = "  over the limit" if p95 > LIMIT_MS else ""
+    print(f"{name:32} p50 {statistics.median(taken):6.0f} ms   p95 {p95:6.0f} ms{mark}", flush=True)
+    return p95
+
+
+if __name__ == "__main__":
+    main()

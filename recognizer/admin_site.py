@@ -1,0 +1,109 @@
+"""How the admin looks and what its pages may load. Read by the settings, so it imports no model."""
+
+from collections.abc import Callable
+from typing import Any
+
+from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.http import HttpRequest, HttpResponse
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+# Unfold's pages are built on Alpine, which evaluates the attributes it reads, and set style attributes.
+ADMIN_POLICY = {"script-src": [SELF, UNSAFE_EVAL], "style-src": [SELF, UNSAFE_INLINE]}
+
+
+class AdminPolicyMiddleware:
+    """Relax the content security policy on the admin's own pages, and nowhere else. Stands after CSPMiddleware."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if request.resolver_match and request.resolver_match.app_name == "admin":
+            response._csp_replace = ADMIN_POLICY  # type: ignore[attr-defined]
+        return response
+
+
+def may_view(app_label: str, model: str) -> Callable[[HttpRequest], bool]:
+    """Whether the person may see the rows of this model, asked for each page."""
+
+    def ask(request: HttpRequest) -> bool:
+        return any(request.user.has_perm(f"{app_label}.{verb}_{model}") for verb in ("view", "change"))
+
+    return ask
+
+
+def _entry(title: Any, icon: str, model: str) -> dict[str, Any]:
+    app_label, name = model.split(".")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app_label}_{name}_changelist"),
+        "permission": may_view(app_label, name),
+    }
+
+
+# tokens.css as Unfold's two scales: light surfaces at the bright end, dark ones at the other.
+COLORS = {
+    "base": {
+        "50": "#f7f6f3", "100": "#efede8", "200": "#dedad2", "300": "#cbc7be", "400": "#acaaa2", "500": "#6b675f",
+        "600": "#5c5850", "700": "#363a34", "800": "#272a26", "900": "#1c1e1b", "950": "#131412",
+    },
+    "primary": {
+        "50": "#eef7f4", "100": "#e0efeb", "200": "#bfe3da", "300": "#93ddcd", "400": "#6fcdb9", "500": "#2f9c88",
+        "600": "#0f6a5b", "700": "#0a5246", "800": "#08433a", "900": "#06362f", "950": "#06251f",
+    },
+}  # fmt: skip
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Recognizer",
+    "SITE_HEADER": "Recognizer",
+    "SITE_SUBHEADER": _("What it saw, and who agreed"),
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "image_search",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("recognizer/favicon.svg")}
+    ],
+    "BORDER_RADIUS": "8px",
+    "COLORS": COLORS,
+    "STYLES": [lambda _request: static("recognizer/tokens.css"), lambda _request: static("recognizer/admin.css")],
+    "DASHBOARD_CALLBACK": "recognizer.predictions.admin.dashboard.dashboard",
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "title": "",
+                "items": [{"title": _("Overview"), "icon": "dashboard", "link": reverse_lazy("admin:index")}],
+            },
+            {
+                "title": _("Review"),
+                "items": [
+                    _entry(_("Recognitions"), "photo_library", "predictions.prediction"),
+                    _entry(_("Feedback"), "chat", "predictions.feedback"),
+                    _entry(_("Reviews"), "fact_check", "predictions.review"),
+                    _entry(_("Erasures"), "ink_eraser", "predictions.erasure"),
+                ],
+            },
+            {
+                "title": _("Models"),
+                "items": [
+                    _entry(_("Registered models"), "category", "registry.registeredmodel"),
+                    _entry(_("Versions"), "deployed_code", "registry.modelversion"),
+                    _entry(_("Evaluations"), "query_stats", "registry.evaluation"),
+                    _entry(_("Promotions"), "publish", "registry.promotion"),
+                    _entry(_("Loaded versions"), "memory", "registry.loadedversion"),
+                    _entry(_("Labels"), "label", "registry.label"),
+                ],
+            },
+            {
+                "title": _("People"),
+                "items": [_entry(_("Users"), "person", "auth.user"), _entry(_("Groups"), "group", "auth.group")],
+            },
+        ],
+    },
+}

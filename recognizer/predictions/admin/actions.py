@@ -1,0 +1,79 @@
+"""What a reviewer does with the chosen recognitions. Each row is one call of a step; what was skipped is said."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminSelect2Widget
+
+from recognizer.predictions.erasure import StillRunning
+from recognizer.predictions.feedback import NotAnswered
+from recognizer.predictions.models import Prediction
+from recognizer.predictions.review import WrongLabel
+from recognizer.registry.models import Label
+
+MAX_AT_ONCE = 500  # what one request can do in a second or two; also stops a slip of the mouse over all of history
+REFUSALS = (NotAnswered, WrongLabel, StillRunning, Label.DoesNotExist)
+
+
+@dataclass
+class Outcome:
+    """How many rows were done, and why others were not."""
+
+    num_done: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def tell(self, request: HttpRequest, done: str) -> None:
+        """Say it on the next page; `done` is the participle, such as `confirmed`."""
+        if self.num_done or not self.skipped:
+            messages.success(request, f"{recognitions(self.num_done)} {done}.")
+        for reason, number in self.skipped.items():
+            messages.warning(request, f"{recognitions(number)} skipped: {reason}")
+
+
+def recognitions(number: int) -> str:
+    return f"{number} recognition{'' if number == 1 else 's'}"
+
+
+def do_each(rows: Iterable[Any], step: Callable[[Any], object]) -> Outcome:
+    """Run the step on each row, going on after a refusal."""
+    outcome = Outcome()
+    for row in rows:
+        try:
+            step(row)
+            outcome.num_done += 1
+        except REFUSALS as reason:
+            outcome.skipped[str(reason)] += 1
+    return outcome
+
+
+def chosen(request: HttpRequest, queryset: QuerySet[Prediction]) -> list[Prediction]:
+    """The chosen rows; none, and a message, when they are too many."""
+    rows = list(queryset.select_related("image", "model")[: MAX_AT_ONCE + 1])
+    if len(rows) > MAX_AT_ONCE:
+        messages.error(request, f"Choose at most {MAX_AT_ONCE} recognitions at once. Nothing was changed.")
+        return []
+    return rows
+
+
+class CorrectionForm(forms.Form):
+    """The right label, found by typing its name in either language or its key."""
+
+    label = forms.ModelChoiceField(Label.objects.none(), empty_label="Choose a label", widget=UnfoldAdminSelect2Widget)
+
+    def __init__(self, data: Any, *, model_id: int) -> None:
+        super().__init__(data)
+        choice = self.fields["label"]
+        assert isinstance(choice, forms.ModelChoiceField)  # noqa: S101  # for the type checker
+        choice.queryset = Label.objects.filter(model=model_id, merged_into=None, retired_at=None)
+        choice.label_from_instance = _in_both_languages  # type: ignore[method-assign,assignment]
+
+
+def _in_both_languages(label: Label) -> str:
+    names = [label.names.get(language) for language in ("en", "zh")]
+    return f"{' · '.join(filter(None, names)) or label.key} ({label.key})"

@@ -1,0 +1,71 @@
+"""The admin's first page: what waits, what went wrong, what serves."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.timezone import localdate, now
+
+from recognizer.admin_site import may_view
+from recognizer.predictions.admin.filters import midnight, unreviewed
+from recognizer.predictions.models import Prediction
+from recognizer.registry.admin.models import SEEN_LATELY, ago
+from recognizer.registry.models import LoadedVersion, Promotion
+
+MAX_COUNTED = 10_000  # a glance needs no exact figure beyond
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The figures, each with a way to the rows behind it; only those that the person may see."""
+    if may_view("predictions", "prediction")(request):
+        context["figures"] = _figures()
+    if may_view("registry", "registeredmodel")(request):
+        context["serving"] = _serving()
+        context["num_workers"] = _reporting().values("worker").distinct().count()
+    return context
+
+
+def _figures() -> list[dict[str, str]]:
+    status, today = Prediction.Status, localdate()
+    rows = Prediction.objects.filter(created_at__gte=midnight(today))
+    since = {"created_at_from": today.isoformat()}
+    return [
+        _figure("Waiting", Prediction.objects.pending(), status__exact=status.PENDING),
+        _figure("Recognised today", rows.filter(status=status.SUCCEEDED), status__exact=status.SUCCEEDED, **since),
+        _figure("Failed today", rows.filter(status=status.FAILED), status__exact=status.FAILED, **since),
+        _figure("To review", unreviewed(Prediction.objects.all()), verdict="none"),
+    ]
+
+
+def _figure(name: str, rows: QuerySet[Prediction], **filters: str) -> dict[str, str]:
+    number = rows.order_by()[:MAX_COUNTED].count()
+    address = f"{reverse('admin:predictions_prediction_changelist')}?{urlencode(filters)}"
+    return {"name": name, "number": f"{number:,}" + ("+" if number == MAX_COUNTED else ""), "address": address}
+
+
+def _serving() -> list[dict[str, str]]:
+    """What should serve, beside what the workers that report have loaded."""
+    loaded: dict[int, list[LoadedVersion]] = {}
+    for report in _reporting():
+        loaded.setdefault(report.model_id, []).append(report)
+    desired = Promotion.objects.desired().select_related("version__model", "promoted_by").order_by("model__name")
+    return [_serves(promotion, loaded.get(promotion.model_id, [])) for promotion in desired]
+
+
+def _reporting() -> QuerySet[LoadedVersion]:
+    return LoadedVersion.objects.filter(seen_at__gt=now() - SEEN_LATELY)
+
+
+def _serves(promotion: Promotion, reports: list[LoadedVersion]) -> dict[str, str]:
+    right = [report for report in reports if report.version_id == promotion.version_id]
+    words = f"loaded by {len(right)} of {len(reports)} workers" if reports else "no worker reports"
+    return {
+        "version": str(promotion.version),
+        "architecture": promotion.version.architecture,
+        "since": ago(promotion.created_at),
+        "state": "; ".join([words, *{report.error for report in reports if report.error}]),
+        "tone": "good" if reports and len(right) == len(reports) else "bad",
+        "address": reverse("admin:registry_registeredmodel_change", args=[promotion.model_id]),
+    }

@@ -1,0 +1,201 @@
+"""How a reviewer finds the recognitions of interest."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.core.paginator import Paginator
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+from django.utils.timezone import make_aware
+from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, RangeNumericFilter
+from unfold.contrib.filters.forms import AutocompleteDropdownForm
+
+from recognizer.predictions.models import Prediction, Review, UploadedImage
+from recognizer.registry.models import Label, ModelVersion
+
+MAX_COUNTED = 100_000
+MAX_FILES_FOUND = 1_000  # newest first; who wants older ones adds letters or a date
+HEX_DIGITS = 32  # of a whole id
+
+
+class CappedPaginator(Paginator[Any]):
+    """Counts to MAX_COUNTED and no further: no page beyond is ever opened by number, and counting all costs seconds."""
+
+    template_name = "admin/predictions/pagination.html"
+    max_counted = MAX_COUNTED
+
+    @cached_property
+    def count(self) -> int:
+        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        return rows.order_by()[: self.max_counted].count()
+
+
+class LabelForm(forms.Form):
+    """A select box that asks the server while one types: a model may have thousands of labels."""
+
+    Media = AutocompleteDropdownForm.Media
+
+    def __init__(self, *, name: str, value: str | None) -> None:
+        super().__init__({name: value})
+        widget = AutocompleteSelect(
+            Review._meta.get_field("label"), admin.site, attrs={"class": "unfold-filter-autocomplete"}
+        )
+        self.fields[name] = forms.ModelChoiceField(Label.objects.all(), label="By label", required=False, widget=widget)
+
+
+class LabelFilter(admin.SimpleListFilter):
+    """One label key. Models share keys: `banana` finds the bananas of all of them."""
+
+    title = "label"
+    parameter_name = "label"
+    template = "unfold/filters/filters_field.html"
+    form_class = LabelForm
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        return []
+
+    def has_output(self) -> bool:
+        return True
+
+    @cached_property
+    def label(self) -> Label | None:
+        """The label of the address: by its row, as the select box names it, or by its key."""
+        chosen = self.value() or ""
+        return Label.objects.filter(**{"pk" if chosen.isdigit() else "key": chosen}).first() if chosen else None
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        yield {"form": LabelForm(name=self.parameter_name, value=str(self.label.pk) if self.label else None)}
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
+        if not self.value():
+            return queryset
+        return queryset.filter(label=self.label.key) if self.label else queryset.none()
+
+
+class VersionFilter(DropdownFilter):
+    title = "model version"
+    parameter_name = "version"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        versions = ModelVersion.objects.select_related("model").only("number", "model__name")
+        return [(str(version.pk), str(version)) for version in versions]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
+        chosen = self.value() or ""
+        return queryset.filter(version=int(chosen)) if chosen.isdigit() else queryset
+
+
+class KnownFilter(DropdownFilter):
+    title = "known"
+    parameter_name = "known"
+    values = {"yes": True, "no": False, "unsaid": None}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "One of the classes"), ("no", "None of the classes"), ("unsaid", "Not calibrated")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
+        if self.value() not in self.values:
+            return queryset
+        return queryset.filter(status=Prediction.Status.SUCCEEDED, known=self.values[self.value()])
+
+
+class VerdictFilter(DropdownFilter):
+    """By the newest review, the one that counts."""
+
+    title = "verdict"
+    parameter_name = "verdict"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("none", "Not reviewed"),
+            *((str(value), str(name).capitalize()) for value, name in Review.Verdict.choices),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
+        if self.value() == "none":
+            return unreviewed(queryset)
+        if self.value() in Review.Verdict.values:
+            decided = Review.objects.newest().filter(verdict=self.value())
+            return queryset.filter(pk__in=decided.values("prediction"))
+        return queryset
+
+
+def unreviewed(queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
+    """Answers that nobody has judged yet."""
+    reviews = Review.objects.filter(prediction=OuterRef("pk"))
+    return queryset.filter(~Exists(reviews), status=Prediction.Status.SUCCEEDED)
+
+
+class ScoreFilter(RangeNumericFilter):
+    """From and to, as a share (0.85) or in percent (85)."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
+        bounds = {"score_from": "score__gte", "score_to": "score__lte"}
+        for given, lookup in bounds.items():
+            value = _share(self.used_parameters.get(given))
+            if value is not None:
+                queryset = queryset.filter(**{lookup: value})
+        return queryset
+
+
+def _share(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value / 100 if value > 1 else value
+
+
+class DateFilter(RangeDateFilter):
+    """From and to, both days included."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
+        first, last = (_day(self.used_parameters.get(f"created_at_{end}")) for end in ("from", "to"))
+        if first:
+            queryset = queryset.filter(created_at__gte=midnight(first))
+        if last:
+            queryset = queryset.filter(created_at__lt=midnight(last + timedelta(days=1)))
+        return queryset
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return forms.DateField(required=False).clean(text)  # type: ignore[no-any-return]
+    except forms.ValidationError:
+        return None
+
+
+def midnight(day: date) -> datetime:
+    """Its start, where the server is."""
+    return make_aware(datetime.combine(day, time.min))
+
+
+def search(queryset: QuerySet[Prediction], term: str) -> QuerySet[Prediction]:
+    """Recognitions by id or its beginning, by label key or name, or by a part of the file name."""
+    found = _by_id(term) | Q(label__in=_label_keys(term)) | Q(image__in=_images(term))
+    return queryset.filter(found)
+
+
+def _by_id(term: str) -> Q:
+    # A range of the primary key: a text search over ids would read them all.
+    digits = term.replace("-", "").lower()
+    if not 4 <= len(digits) <= HEX_DIGITS or not set(digits) <= set("0123456789abcdef"):
+        return Q()
+    first, last = (uuid.UUID(digits.ljust(HEX_DIGITS, filler)) for filler in "0f")
+    return Q(pk=first) if first == last else Q(pk__gte=first, pk__lte=last)
+
+
+def _label_keys(term: str) -> list[str]:
+    named = Q(key__icontains=term) | Q(names__en__icontains=term) | Q(names__zh__icontains=term)
+    return list(Label.objects.filter(named).order_by().values_list("key", flat=True).distinct())
+
+
+def _images(term: str) -> list[uuid.UUID]:
+    named = UploadedImage.objects.filter(file_name__icontains=term).order_by("-created_at")
+    return list(named.values_list("pk", flat=True)[:MAX_FILES_FOUND])

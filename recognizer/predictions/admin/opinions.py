@@ -1,0 +1,81 @@
+"""What people say about answers: claims of users, verdicts of reviewers, and what was erased."""
+
+from functools import partial
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
+
+from recognizer.predictions.admin import cells
+from recognizer.predictions.admin.actions import MAX_AT_ONCE, do_each
+from recognizer.predictions.admin.filters import CappedPaginator, DateFilter
+from recognizer.predictions.models import Erasure, Feedback, Review
+from recognizer.predictions.review import approve
+from recognizer.registry.admin.history import HistoryAdmin, StaffRequest
+
+
+class OpinionAdmin(HistoryAdmin):
+    """Rows about one recognition: its picture, and a way to it."""
+
+    paginator = CappedPaginator
+
+    @admin.display(description="Picture")
+    def picture(self, row: Any) -> SafeString:
+        return cells.thumbnail(row.prediction)
+
+    @admin.display(description="Answer")
+    def recognition(self, row: Any) -> SafeString:
+        address = reverse("admin:predictions_prediction_change", args=[row.prediction_id])
+        return format_html(
+            '<a class="rz-link" href="{}">{}</a>', address, row.prediction.label or row.prediction.status
+        )
+
+
+@admin.register(Feedback)
+class FeedbackAdmin(OpinionAdmin):
+    list_display = ("picture", "says", "recognition", "label", "who", "created_at")
+    list_display_links = ("says",)
+    list_filter = (("is_correct", BooleanRadioFilter), ("created_at", DateFilter))
+    list_select_related = ("prediction", "user", "label")
+    fields = ("picture", "recognition", "says", "label", "who", "created_at")
+    actions = ("approve",)
+
+    def has_review_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("predictions.add_review")
+
+    @admin.display(description="Says")
+    def says(self, claim: Feedback) -> str:
+        return str(claim)
+
+    @admin.display(description="Who")
+    def who(self, claim: Feedback) -> SafeString | str:
+        return cells.owner(claim)
+
+    @admin.action(description="Approve: make the claim count", permissions=["review"])
+    def approve(self, request: StaffRequest, queryset: QuerySet[Feedback]) -> None:
+        claims = queryset.select_related("prediction__model", "label__model")[:MAX_AT_ONCE]
+        do_each(claims, partial(approve, reviewer=request.user)).tell(request, "reviewed as claimed")
+
+
+@admin.register(Review)
+class ReviewAdmin(OpinionAdmin):
+    list_display = ("picture", "verdict_shown", "recognition", "previous_label", "reviewer", "via", "created_at")
+    list_display_links = ("verdict_shown",)
+    list_filter = (("verdict", ChoicesDropdownFilter), ("via", ChoicesDropdownFilter), ("created_at", DateFilter))
+    list_select_related = ("prediction", "label", "reviewer")
+    fields = ("picture", "recognition", "verdict_shown", "label", "previous_label", "reviewer", "via", "created_at")
+
+    @admin.display(description="Verdict", ordering="verdict")
+    def verdict_shown(self, review: Review) -> SafeString | str:
+        return cells.verdict_chip(review)
+
+
+@admin.register(Erasure)
+class ErasureAdmin(HistoryAdmin):
+    list_display = ("prediction_id", "erased_by", "created_at")
+    paginator = CappedPaginator

@@ -1,0 +1,272 @@
+"""The list and the page of recognitions. Answers are looked at, judged and erased here, never edited."""
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import localdate
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.views import ChangeList
+
+from recognizer.predictions import doorbell
+from recognizer.predictions.admin import cells
+from recognizer.predictions.admin.actions import CorrectionForm, chosen, do_each
+from recognizer.predictions.admin.filters import (
+    CappedPaginator,
+    DateFilter,
+    KnownFilter,
+    LabelFilter,
+    ScoreFilter,
+    VerdictFilter,
+    VersionFilter,
+    search,
+)
+from recognizer.predictions.describe import label_names
+from recognizer.predictions.erasure import erase
+from recognizer.predictions.exports import csv_lines
+from recognizer.predictions.feedback import NotAnswered
+from recognizer.predictions.models import Feedback, Prediction, Review
+from recognizer.predictions.presentation import Bar, has_picture, spans_of
+from recognizer.predictions.review import record
+from recognizer.registry.admin.asking import Question, ask, is_answered
+from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, StaffRequest
+
+ANSWER = (
+    '<span class="rz-answer">{}'
+    '<span class="rz-words"><strong>{}</strong> {}<span class="rz-quiet rz-file">{}</span></span></span>'
+)
+
+
+class RecognitionList(ChangeList):
+    """One page of recognitions, with the display names of their labels."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        rows: list[Any] = list(self.result_list)  # type: ignore[has-type]
+        names = label_names(rows)
+        for row in rows:
+            row.label_name = names.get((row.model_id, row.label), row.label)
+        self.result_list = rows
+
+
+class FeedbackInline(HistoryInline):
+    model = Feedback
+    fields = ("says", "who", "created_at")
+    readonly_fields = fields
+
+    @admin.display(description="Says")
+    def says(self, claim: Feedback) -> str:
+        return str(claim)
+
+    @admin.display(description="Who")
+    def who(self, claim: Feedback) -> SafeString | str:
+        return cells.owner(claim)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
+        return super().get_queryset(request).select_related("user")  # type: ignore[no-any-return]
+
+
+class ReviewInline(HistoryInline):
+    model = Review
+    fields = ("verdict", "label", "previous_label", "reviewer", "via", "created_at")
+    readonly_fields = fields
+    verbose_name_plural = "reviews, the newest counts"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Review]:
+        return super().get_queryset(request).select_related("label", "reviewer")  # type: ignore[no-any-return]
+
+
+@admin.register(Prediction)
+class RecognitionAdmin(HistoryAdmin):
+    list_display = ("answer", "score_shown", "version_shown", "status_shown", "verdict", "who", "when")
+    list_display_links = ("answer",)
+    list_filter = (
+        LabelFilter,
+        ("score", ScoreFilter),
+        VerdictFilter,
+        ("status", ChoicesDropdownFilter),
+        KnownFilter,
+        ("model", RelatedDropdownFilter),
+        VersionFilter,
+        ("created_at", DateFilter),
+    )
+    search_fields = ("id", "label", "image__file_name")
+    search_help_text = "Id, label or file name"
+    paginator = CappedPaginator
+    inlines = (FeedbackInline, ReviewInline)
+    actions = ("confirm", "correct", "reject", "retry", "export", "erase")
+    change_form_outer_before_template = "admin/predictions/recognition.html"
+
+    # Who may do what. History is read-only, so the actions ask for permissions of their own.
+
+    def has_review_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("predictions.add_review")
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("predictions.change_prediction")
+
+    def has_erase_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("predictions.delete_prediction")
+
+    # The list
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return RecognitionList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
+        newest = Review.objects.newest().select_related("label")
+        rows: QuerySet[Prediction] = super().get_queryset(request)
+        # Models and versions are few: fetched by themselves they cannot tempt the planner from the newest-first index.
+        return rows.select_related("image", "user").prefetch_related(
+            "model", "version__model", Prefetch("reviews", newest, to_attr="newest_reviews")
+        )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Prediction], search_term: str
+    ) -> tuple[QuerySet[Prediction], bool]:
+        term = search_term.strip()
+        return (search(queryset, term) if term else queryset), False
+
+    @admin.display(description="Answer")
+    def answer(self, row: Any) -> SafeString:
+        named = row.label_name or {"failed": "No answer", "erased": "Erased"}.get(row.status, "Waiting")
+        unknown = cells.chip("none of the classes", "wait") if row.known is False else ""
+        file_name = row.image.file_name if row.image else ""
+        return format_html(ANSWER, cells.thumbnail(row), named, unknown, file_name)
+
+    @admin.display(description="Score", ordering="score")
+    def score_shown(self, row: Prediction) -> SafeString | str:
+        return cells.score_bar(row.score)
+
+    @admin.display(description="Version")
+    def version_shown(self, row: Prediction) -> str:
+        return str(row.version or row.model)
+
+    @admin.display(description="Status")
+    def status_shown(self, row: Prediction) -> SafeString:
+        return cells.status_chip(row)
+
+    @admin.display(description="Verdict")
+    def verdict(self, row: Any) -> SafeString | str:
+        return cells.verdict_chip(row.newest_reviews[0] if row.newest_reviews else None)
+
+    @admin.display(description="Who")
+    def who(self, row: Prediction) -> SafeString | str:
+        return cells.owner(row)
+
+    @admin.display(description="When", ordering="created_at")
+    def when(self, row: Prediction) -> SafeString:
+        return cells.moment(row.created_at)
+
+    # The page of one
+
+    def get_fieldsets(self, request: HttpRequest, obj: Prediction | None = None) -> list[Any]:
+        return []  # the template draws the answer
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        drawn = self._drawn(request, row) if row else {}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **drawn})  # type: ignore[no-any-return]
+
+    def _drawn(self, request: HttpRequest, row: Prediction) -> dict[str, Any]:
+        names = label_names([row])
+        return {
+            "title": names.get((row.model_id, row.label), row.status.capitalize()),
+            "bars": [Bar(names.get((row.model_id, key), key), score) for key, score in row.scores],
+            "spans": spans_of(row),
+            "has_picture": has_picture(row),
+            "status_chip": cells.status_chip(row),
+            "verdict_chip": cells.verdict_chip(row.newest_reviews[0] if row.newest_reviews else None),  # type: ignore[attr-defined]
+            "owner": cells.owner(row),
+            "checkbox": ACTION_CHECKBOX_NAME,
+            "buttons": self._buttons(request, row),
+        }
+
+    def _buttons(self, request: HttpRequest, row: Prediction) -> list[tuple[str, str]]:
+        """Name and words of the actions that make sense for this row."""
+        fitting = {"succeeded": ("confirm", "correct", "reject", "erase"), "failed": ("retry", "erase")}
+        allowed = self.get_actions(request)
+        return [(name, str(allowed[name][2])) for name in fitting.get(row.status, ()) if name in allowed]
+
+    # Actions
+
+    @admin.action(description="Confirm the answer", permissions=["review"])
+    def confirm(self, request: StaffRequest, queryset: QuerySet[Prediction]) -> None:
+        step = partial(record, verdict=Review.Verdict.CONFIRMED, reviewer=request.user)
+        do_each(chosen(request, queryset), step).tell(request, "confirmed")
+
+    @admin.action(description="Correct to a label…", permissions=["review"])
+    def correct(self, request: StaffRequest, queryset: QuerySet[Prediction]) -> HttpResponse | None:
+        rows = chosen(request, queryset)
+        models = {row.model for row in rows}
+        if len(models) > 1:
+            names = " and ".join(sorted(model.name for model in models))
+            messages.error(
+                request, f"These are answers of {names}. Choose those of one model: each has its own labels."
+            )
+        if len(models) != 1:
+            return None
+        form = CorrectionForm(request.POST if is_answered(request) else None, model_id=rows[0].model_id)
+        if not form.is_valid():
+            question = Question(
+                title="Correct to a label", text="What do these pictures show?", button="Save the correction"
+            )
+            return self._ask(request, rows, question, form=form)
+        label = form.cleaned_data["label"]
+        step = partial(record, verdict=Review.Verdict.CORRECTED, reviewer=request.user, label=label)
+        do_each(rows, step).tell(request, f"corrected to {label}")
+        return None
+
+    @admin.action(description="Reject: none of our classes", permissions=["review"])
+    def reject(self, request: StaffRequest, queryset: QuerySet[Prediction]) -> None:
+        step = partial(record, verdict=Review.Verdict.REJECTED, reviewer=request.user)
+        do_each(chosen(request, queryset), step).tell(request, "rejected")
+
+    @admin.action(description="Retry what failed", permissions=["retry"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> None:
+        outcome = do_each(chosen(request, queryset), _retry)
+        if outcome.num_done:
+            doorbell.ring()
+        outcome.tell(request, "queued once more")
+
+    @admin.action(description="Export as CSV", permissions=["view"])
+    def export(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> StreamingHttpResponse:
+        name = f"recognitions-{localdate().isoformat()}.csv"
+        disposition = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
+        return StreamingHttpResponse(csv_lines(queryset), content_type="text/csv; charset=utf-8", headers=disposition)
+
+    @admin.action(description="Erase…", permissions=["erase"])
+    def erase(self, request: StaffRequest, queryset: QuerySet[Prediction]) -> HttpResponse | None:
+        rows = chosen(request, queryset)
+        if rows and not is_answered(request):
+            question = Question(
+                title="Erase recognitions",
+                text="Picture, answer, owner and feedback are removed; only that they existed is kept.",
+                warning="This cannot be undone.",
+                button=f"Erase {len(rows)}",
+                is_final=True,
+            )
+            return self._ask(request, rows, question)
+        do_each(rows, partial(erase, erased_by=f"user:{request.user.pk}")).tell(request, "erased")
+        return None
+
+    def _ask(
+        self, request: HttpRequest, rows: list[Prediction], question: Question, form: CorrectionForm | None = None
+    ) -> HttpResponse:
+        for row in rows:
+            row.thumbnail = cells.thumbnail(row)  # type: ignore[attr-defined]
+        return ask(self, request, rows=rows, question=question, form=form, template="admin/predictions/ask.html")
+
+
+def _retry(row: Prediction) -> UUID:
+    if not row.retry():
+        raise NotAnswered("Only a failed recognition can be retried.")
+    return row.pk

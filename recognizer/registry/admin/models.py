@@ -1,0 +1,140 @@
+"""Registered models: what should serve, what each worker has loaded, and the way back."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+from django.utils.timezone import now
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from recognizer.registry.admin.asking import Question, ask, is_answered
+from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, StaffRequest
+from recognizer.registry.models import LoadedVersion, ModelVersion, Promotion, RegisteredModel
+from recognizer.registry.promotion import PromotionRefused, rollback
+
+SEEN_LATELY = timedelta(seconds=30)  # workers report every few seconds
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        max_length=2000, widget=UnfoldAdminTextareaWidget({"rows": 3}), help_text="It is kept with the promotion."
+    )
+
+
+class LoadedVersionInline(HistoryInline):
+    model = LoadedVersion
+    fields = ("worker", "version", "engine", "device", "precision", "seen", "error")
+    readonly_fields = fields
+    verbose_name_plural = "loaded by workers"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LoadedVersion]:
+        return super().get_queryset(request).select_related("version__model")  # type: ignore[no-any-return]
+
+    @admin.display(description="Last seen")
+    def seen(self, loaded: LoadedVersion) -> str:
+        return ago(loaded.seen_at)
+
+
+class VersionInline(HistoryInline):
+    model = ModelVersion
+    fields = ("number", "architecture", "num_classes", "source", "created_at")
+    readonly_fields = fields
+    show_change_link = True
+
+
+class PromotionInline(HistoryInline):
+    model = Promotion
+    fields = ("version", "kind", "gate", "reason", "promoted_by", "created_at")
+    readonly_fields = fields
+    per_page = 20
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Promotion]:
+        return super().get_queryset(request).select_related("version__model", "promoted_by")  # type: ignore[no-any-return]
+
+
+@admin.register(RegisteredModel)
+class RegisteredModelAdmin(ModelAdmin):
+    list_display = ("name", "description", "desired", "loaded", "created_at")
+    list_display_links = ("name",)
+    list_fullwidth = True
+    readonly_fields = ("name", "desired", "loaded", "created_at")
+    fields = ("name", "description", "desired", "loaded", "created_at")
+    inlines = (LoadedVersionInline, VersionInline, PromotionInline)
+    actions = ("roll_back",)
+    ordering = ("name",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False  # a model begins with its first import
+
+    def has_delete_permission(self, request: HttpRequest, obj: RegisteredModel | None = None) -> bool:
+        return False
+
+    def has_promote_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("registry.add_promotion")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RegisteredModel]:
+        desired = Promotion.objects.desired().select_related("version__model")
+        loaded = LoadedVersion.objects.select_related("version__model")
+        rows: QuerySet[RegisteredModel] = super().get_queryset(request)
+        return rows.prefetch_related(
+            Prefetch("promotions", desired, to_attr="newest_promotions"),
+            Prefetch("loaded_versions", loaded, to_attr="reports"),
+        )
+
+    @admin.display(description="Should serve")
+    def desired(self, model: Any) -> str:
+        return str(model.newest_promotions[0].version) if model.newest_promotions else "nothing is promoted"
+
+    @admin.display(description="Loaded by")
+    def loaded(self, model: Any) -> SafeString | str:
+        return format_html_join(format_html("<br>"), "{}", [(_report(row),) for row in model.reports]) or "no worker"
+
+    @admin.action(description="Roll back to the version that served before…", permissions=["promote"])
+    def roll_back(self, request: StaffRequest, queryset: QuerySet[RegisteredModel]) -> HttpResponse | None:
+        form = ReasonForm(request.POST if is_answered(request) else None)
+        if not form.is_valid():
+            question = Question(
+                title="Roll back",
+                text="The version that served before the present one serves again. Workers follow within seconds.",
+                button="Roll back",
+            )
+            return ask(self, request, rows=queryset, question=question, form=form)
+        for model in queryset:
+            _try_rollback(request, model, reason=form.cleaned_data["reason"])
+        return None
+
+
+def _try_rollback(request: StaffRequest, model: RegisteredModel, *, reason: str) -> None:
+    try:
+        promotion = rollback(model, by=request.user, reason=reason)
+    except PromotionRefused as refused:
+        messages.error(request, str(refused))
+    else:
+        messages.success(request, f"{promotion.version} serves {model.name} again.")
+
+
+def _report(row: LoadedVersion) -> SafeString:
+    state = row.error or " ".join(filter(None, [str(row.version), row.engine, row.device, row.precision]))
+    return format_html('<span class="rz-report">{}: {}, seen {}</span>', row.worker, state, ago(row.seen_at))
+
+
+def ago(moment: datetime) -> str:
+    """How long since, for a person: `just now` while a worker reports."""
+    return "just now" if now() - moment < SEEN_LATELY else f"{timesince(moment)} ago"
+
+
+@admin.register(LoadedVersion)
+class LoadedVersionAdmin(HistoryAdmin):
+    list_display = ("worker", "model", "version", "engine", "device", "precision", "seen", "error")
+    list_select_related = ("model", "version__model")
+
+    @admin.display(description="Last seen", ordering="seen_at")
+    def seen(self, loaded: LoadedVersion) -> str:
+        return ago(loaded.seen_at)

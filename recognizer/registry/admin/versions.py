@@ -1,0 +1,129 @@
+"""Versions, their figures, and the ledger of promotions."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.widgets import UnfoldBooleanSwitchWidget
+
+from recognizer.registry.admin.asking import Question, ask, is_answered
+from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, StaffRequest, percent, pretty
+from recognizer.registry.admin.models import ReasonForm
+from recognizer.registry.models import Evaluation, ModelVersion, Promotion
+from recognizer.registry.promotion import PromotionRefused, promote
+
+
+class PromoteForm(ReasonForm):
+    force = forms.BooleanField(
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        label="Force",
+        help_text="Promote even when it was not measured to be at least as good as what serves.",
+    )
+
+
+class EvaluationInline(HistoryInline):
+    model = Evaluation
+    fields = ("dataset", "num_images", "accuracy_shown", "recall_shown", "engine", "precision", "source", "created_at")
+    readonly_fields = fields
+
+    @admin.display(description="Accuracy")
+    def accuracy_shown(self, evaluation: Evaluation) -> str:
+        return percent(evaluation.accuracy)
+
+    @admin.display(description="Macro recall")
+    def recall_shown(self, evaluation: Evaluation) -> str:
+        return percent(evaluation.macro_recall)
+
+
+@admin.register(ModelVersion)
+class ModelVersionAdmin(HistoryAdmin):
+    list_display = ("title", "architecture", "num_classes", "source", "created_at", "created_by")
+    list_filter = (("model", RelatedDropdownFilter),)
+    list_select_related = ("model", "created_by")
+    search_fields = ("artifact_sha256", "architecture")
+    search_help_text = "Start of the artifact's SHA-256, or the architecture"
+    inlines = (EvaluationInline,)
+    actions = ("promote",)
+    fieldsets = (
+        (None, {"fields": ("title", "architecture", "num_classes", "artifact_sha256", "source", "skipped_checks")}),
+        ("Parity of the engine files", {"fields": ("parity_shown",)}),
+        ("What the artifact says of itself", {"fields": ("manifest_shown",)}),
+        ("Made", {"fields": ("created_at", "created_by")}),
+    )
+
+    def has_promote_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("registry.add_promotion")
+
+    @admin.display(description="Version", ordering="model")
+    def title(self, version: ModelVersion) -> str:
+        return str(version)
+
+    @admin.display(description="")
+    def parity_shown(self, version: ModelVersion) -> SafeString:
+        return pretty(version.parity)
+
+    @admin.display(description="")
+    def manifest_shown(self, version: ModelVersion) -> SafeString:
+        return pretty(version.manifest)
+
+    @admin.action(description="Promote…", permissions=["promote"])
+    def promote(self, request: StaffRequest, queryset: QuerySet[ModelVersion]) -> HttpResponse | None:
+        if queryset.count() != 1:
+            messages.error(request, "Choose one version: only one can serve.")
+            return None
+        version = queryset.select_related("model").get()
+        form = PromoteForm(request.POST if is_answered(request) else None)
+        if not form.is_valid():
+            return ask(self, request, rows=[version], question=_question(version), form=form)
+        _try_promote(request, version, form.cleaned_data)
+        return None
+
+
+def _question(version: ModelVersion) -> Question:
+    serving = version.model.desired_version()
+    text = f"{version} answers from now on, instead of {serving or 'nothing'}. Workers follow within seconds."
+    return Question(title=f"Promote {version}", text=text, button="Promote", warning=version.skipped_checks)
+
+
+def _try_promote(request: StaffRequest, version: ModelVersion, answer: dict[str, Any]) -> None:
+    try:
+        promote(version, by=request.user, reason=answer["reason"], force=answer["force"])
+    except PromotionRefused as refused:
+        messages.error(request, str(refused))
+    else:
+        messages.success(request, f"{version} serves from now on.")
+
+
+@admin.register(Evaluation)
+class EvaluationAdmin(HistoryAdmin):
+    list_display = ("version", "dataset", "num_images", "accuracy_shown", "recall_shown", "engine", "created_at")
+    list_filter = (("version__model", RelatedDropdownFilter),)
+    list_select_related = ("version__model",)
+    fields = (
+        "version", "dataset", "dataset_sha256", "num_images", "accuracy_shown", "recall_shown",
+        "engine", "precision", "source", "metrics_shown", "created_at",
+    )  # fmt: skip
+
+    @admin.display(description="Accuracy", ordering="accuracy")
+    def accuracy_shown(self, evaluation: Evaluation) -> str:
+        return percent(evaluation.accuracy)
+
+    @admin.display(description="Macro recall", ordering="macro_recall")
+    def recall_shown(self, evaluation: Evaluation) -> str:
+        return percent(evaluation.macro_recall)
+
+    @admin.display(description="Metrics")
+    def metrics_shown(self, evaluation: Evaluation) -> SafeString:
+        return pretty(evaluation.metrics)
+
+
+@admin.register(Promotion)
+class PromotionAdmin(HistoryAdmin):
+    list_display = ("version", "kind", "gate", "reason", "promoted_by", "created_at")
+    list_filter = (("model", RelatedDropdownFilter), ("kind", ChoicesDropdownFilter))
+    list_select_related = ("version__model", "promoted_by")
