@@ -1,0 +1,32 @@
+"""Photos to send: smooth blobs with noise, which compress about as well as what a camera takes."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+# Width and height in pixels: what a web page shows, and what a phone takes (12 megapixels).
+SIZES = {"500x375": (500, 375), "4032x3024": (4032, 3024)}
+BLOB_PIXELS = 8
+NOISE = 8  # standard deviation, of 255
+JPEG_QUALITY = 88
+
+
+def write_photos(folder: Path) -> dict[str, Path]:
+    """One JPEG of each size, the same bytes at every call."""
+    random = np.random.default_rng(0)
+    photos = {}
+    for name, (width, height) in SIZES.items():
+        photos[name] = folder / f"{name}.jpg"
+        photos[name].write_bytes(_jpeg(random, width, height))
+    return photos
+
+
+def _jpeg(random: np.random.Generator, width: int, height: int) -> bytes:
+    blobs = random.integers(0, 255, (height // BLOB_PIXELS, width // BLOB_PIXELS, 3), dtype=np.uint8)
+    smooth = np.asarray(Image.fromarray(blobs).resize((width, height), Image.Resampling.BICUBIC))
+    noisy = smooth + random.normal(0, NOISE, smooth.shape)
+    file = BytesIO()
+    Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=JPEG_QUALITY)
+    return file.getvalue()
