@@ -18,8 +18,9 @@ find_python() {
     done
     say "Recognizer needs Python 3.11 or newer, with its venv module. Found:"
     for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python3.14 python}; do
-        version=$("$candidate" -c 'import sys; print(sys.version.split()[0])' 2>/dev/null) || continue
-        say "  $(command -v "$candidate") is Python $version"
+        version=$("$candidate" -c 'import sys; print(sys.version.split()[0])' 2>/dev/null) || version=none
+        [ "$version" = none ] && { say "  $candidate: none"; continue; }
+        say "  $candidate: Python $version"
         "$candidate" -c 'import venv, ensurepip' 2>/dev/null || say "    and lacks venv (on Debian: apt install python3-venv)"
     done
     say "Install one (https://www.python.org/downloads/), or name yours: make serve PYTHON=/path/to/python3.11"

@@ -57,6 +57,7 @@ class RunningService:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = data_dir / "supervisor.out"
+        self._said_before = len(self.output.read_text()) if self.output.exists() else 0
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 wrapped([sys.executable, "-m", "recognizer.supervisor"], stop_signal=signal.SIGTERM),
@@ -83,10 +84,14 @@ class RunningService:
             raise AssertionError(f"{error}. It said:\n{self.output.read_text()}") from None
 
     def _is_ready_or_gone(self) -> bool:
-        return self.process.poll() is not None or ("is ready after" in self.said() and self.answers("/readyz"))
+        return self.process.poll() is not None or ("is ready after" in self._said_now() and self.answers("/readyz"))
 
     def said(self) -> str:
+        """All that the services of this data folder have said."""
         return self.output.read_text()
+
+    def _said_now(self) -> str:
+        return self.said()[self._said_before :]
 
     def pids(self) -> dict[str, int]:
         """The running children by name: broker, worker, beat, web."""
@@ -97,6 +102,11 @@ class RunningService:
         """Every process of the service: the children and all that they started."""
         leaders = {*self.pids().values(), self.process.pid}
         return {pid for pid in _all_pids() if _session(pid) in leaders}
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the whole family so far, ended and collected children included."""
+        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self.family()]
+        return sum(int(ticks) for row in fields for ticks in row[11:15]) / os.sysconf("SC_CLK_TCK")  # proc(5): 14 to 17
 
     def kill(self, name: str) -> int:
         """End one child as a crash would, with SIGKILL; gives the pid that it had."""
@@ -135,11 +145,13 @@ def prepare_data(data_dir: Path) -> None:
 
 
 @contextmanager
-def running_service(data_dir: Path, *, prepared: Path | None = None, **extra: str) -> Iterator[RunningService]:
+def running_service(
+    data_dir: Path, *, prepared: Path | None = None, port: int | None = None, **extra: str
+) -> Iterator[RunningService]:
     """A ready service, stopped at the end. `prepared` is a data folder to start from a copy of."""
     if prepared:
         shutil.copytree(prepared, data_dir, dirs_exist_ok=True)
-    service = RunningService(data_dir, **extra)
+    service = RunningService(data_dir, port=port, **extra)
     try:
         service.wait_ready()
         yield service

@@ -1,0 +1,39 @@
+"""What the terminal shows: the login exactly when this start made one."""
+
+import json
+
+from recognizer.supervisor import prepare
+from recognizer.supervisor.options import Options
+from recognizer.supervisor.service import greeting, login_line
+
+
+def test_first_admin_gets_a_password_once(db, django_user_model, monkeypatch):
+    made = prepare.create_first_admin()
+
+    admin = django_user_model.objects.get()
+    assert admin.is_superuser
+    assert admin.check_password(made["password"])
+    assert made["password"] in login_line(json.loads(json.dumps(made)))
+    assert prepare.create_first_admin() == {}
+    assert login_line({}) == ""
+
+
+def test_given_password_is_never_shown(db, django_user_model, monkeypatch):
+    monkeypatch.setenv("DJANGO_SUPERUSER_USERNAME", "ruth")
+    monkeypatch.setenv("DJANGO_SUPERUSER_PASSWORD", "a long given password")
+
+    line = login_line(prepare.create_first_admin())
+
+    assert django_user_model.objects.get(username="ruth").check_password("a long given password")
+    assert "ruth" in line
+    assert "a long given password" not in line
+
+
+def test_greeting_names_an_address_for_this_machine(tmp_path):
+    everywhere = Options(host="0.0.0.0", port=8123, data_dir=tmp_path, has_own_broker=True)
+
+    shown = greeting(everywhere, "", seconds=3.21)
+
+    assert "ready after 3.2 s" in shown
+    assert "http://127.0.0.1:8123/admin/" in shown
+    assert "Login" not in shown
