@@ -35,9 +35,10 @@ def csv_lines(predictions: QuerySet[Prediction]) -> Iterator[str]:
     writer = csv.writer(_Echo())
     names = {(label.model_id, label.key): label.name for label in Label.objects.all()}
     newest = Review.objects.newest().select_related("label", "reviewer")
-    rows = predictions.select_related("image__blob", "user", "model", "version").prefetch_related(
-        Prefetch("reviews", newest, to_attr="newest_reviews")
-    )
+    # What the caller wanted joined or fetched beside the rows is not needed here.
+    rows = predictions.select_related(None).prefetch_related(None)
+    rows = rows.select_related("image__blob", "user", "model", "version")
+    rows = rows.prefetch_related(Prefetch("reviews", newest, to_attr="newest_reviews"))
     yield BYTE_ORDER_MARK + writer.writerow(HEADINGS)
     for row in rows.iterator(chunk_size=CHUNK_ROWS):
         yield writer.writerow([harmless(cell) for cell in _cells(row, names)])

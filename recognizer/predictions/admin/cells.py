@@ -25,6 +25,7 @@ VERDICT_TONES = {
     Review.Verdict.CORRECTED: "wait",
     Review.Verdict.REJECTED: "bad",
 }
+NO_PICTURE = SafeString('<span class="rz-thumb rz-empty" aria-hidden="true"></span>')
 
 
 def chip(text: str, tone: str) -> SafeString:
@@ -49,7 +50,7 @@ def verdict_chip(review: Review | None) -> SafeString | str:
 def thumbnail(prediction: Prediction) -> SafeString:
     """The small picture; an empty frame when there is none (any more)."""
     if not has_picture(prediction):
-        return format_html('<span class="rz-thumb rz-empty" aria-hidden="true"></span>')
+        return NO_PICTURE
     source = reverse("api:prediction-thumbnail", args=[prediction.pk])
     return format_html('<img class="rz-thumb" src="{}" alt="" loading="lazy" width="56" height="42">', source)
 

@@ -20,7 +20,7 @@ BOX_BEFORE, BOX_AFTER = checkbox.render(ACTION_CHECKBOX_NAME, "row").split('valu
 class StaffRequest(HttpRequest):
     """A request that came through the admin's door: its user is signed in."""
 
-    user: User  # type: ignore[assignment]
+    user: User
 
 
 class ReadOnly:

@@ -47,7 +47,7 @@ class LabelAdmin(ModelAdmin):
     list_filter_submit = True
     list_select_related = ("model",)
     list_per_page = 50
-    search_fields = ("key", "names")
+    search_fields = ("key", "names__en", "names__zh")
     search_help_text = "Key or name"
     ordering = ("model", "key")
     show_full_result_count = False

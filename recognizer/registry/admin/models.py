@@ -94,7 +94,7 @@ class RegisteredModelAdmin(ModelAdmin):
 
     @admin.display(description="Loaded by")
     def loaded(self, model: Any) -> SafeString | str:
-        return format_html_join(format_html("<br>"), "{}", [(_report(row),) for row in model.reports]) or "no worker"
+        return format_html_join("", "{}", [(_report(row),) for row in model.reports]) or "no worker"
 
     @admin.action(description="Roll back to the version that served before…", permissions=["promote"])
     def roll_back(self, request: StaffRequest, queryset: QuerySet[RegisteredModel]) -> HttpResponse | None:

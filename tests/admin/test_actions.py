@@ -1,0 +1,183 @@
+"""What a reviewer does with chosen recognitions, and what one without the permission cannot."""
+
+from typing import Any
+
+import pytest
+import redis
+from django.test import Client
+
+from recognizer.predictions.admin import actions
+from recognizer.predictions.models import Erasure, Feedback, Prediction, Review
+from recognizer.registry.models import Label
+from tests.admin.rows import act, answered, failed, labelled_version, pending, said, staff
+
+pytestmark = pytest.mark.django_db
+REVIEWER = ("predictions.view_prediction", "predictions.add_review")
+VIEWER = ("predictions.view_prediction",)
+
+
+def test_confirming_writes_a_review_and_says_what_was_skipped(client: Client) -> None:
+    version = labelled_version()
+    rows = [answered(version), answered(version, "apple"), pending(version.model)]
+    user = staff(client, *REVIEWER)
+
+    words = said(act(client, "confirm", *rows))
+
+    assert words == [
+        "2 recognitions confirmed.",
+        "1 recognition skipped: Only an answered recognition can be reviewed.",
+    ]
+    review = Review.objects.get(prediction=rows[0])
+    assert (review.verdict, review.label.key, review.reviewer, review.via) == ("confirmed", "banana", user, "admin")
+
+
+def test_a_second_opinion_is_a_second_row(client: Client) -> None:
+    row = answered(labelled_version())
+    staff(client, *REVIEWER)
+    act(client, "confirm", row)
+    act(client, "reject", row)
+
+    assert [review.verdict for review in row.reviews.all()] == ["rejected", "confirmed"]
+    assert row.reviews.first().label is None
+
+
+def test_correcting_asks_for_a_label_first(client: Client) -> None:
+    row = answered(labelled_version())
+    staff(client, *REVIEWER)
+
+    page = act(client, "correct", row).content.decode()
+
+    assert "Apple · 苹果 (apple)" in page
+    assert not Review.objects.exists()
+
+
+def test_correcting_writes_the_chosen_label(client: Client) -> None:
+    row = answered(labelled_version())
+    apple = Label.objects.get(key="apple")
+    staff(client, *REVIEWER)
+
+    assert said(act(client, "correct", row, answered="yes", label=apple.pk)) == ["1 recognition corrected to Apple."]
+    review = Review.objects.get()
+    assert (review.verdict, review.label, review.previous_label) == ("corrected", apple, "banana")
+
+
+def test_correcting_to_another_models_label_is_refused(client: Client) -> None:
+    row = answered(labelled_version())
+    car = Label.objects.create(model=labelled_version("cars", "lorry").model, key="car", names={})
+    staff(client, *REVIEWER)
+
+    page = act(client, "correct", row, answered="yes", label=car.pk)
+
+    assert "Select a valid choice" in page.content.decode()
+    assert not Review.objects.exists()
+
+
+def test_correcting_rows_of_two_models_is_refused(client: Client) -> None:
+    rows = [answered(labelled_version()), answered(labelled_version("cars", "car"), "car")]
+    staff(client, *REVIEWER)
+
+    assert said(act(client, "correct", *rows)) == [
+        "These are answers of cars and fruit. Choose those of one model: each has its own labels."
+    ]
+
+
+def test_too_many_rows_at_once_change_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = labelled_version()
+    rows = [answered(version) for _ in range(3)]
+    monkeypatch.setattr(actions, "MAX_AT_ONCE", 2)
+    staff(client, *REVIEWER)
+
+    assert "Choose at most 2" in said(act(client, "confirm", *rows))[0]
+    assert not Review.objects.exists()
+
+
+@pytest.mark.parametrize("action", ["confirm", "correct", "reject"])
+def test_without_add_review_a_forged_post_writes_none(client: Client, action: str) -> None:
+    row = answered(labelled_version())
+    staff(client, *VIEWER, "predictions.change_prediction", "predictions.delete_prediction")
+
+    act(client, action, row, answered="yes", label=Label.objects.get(key="apple").pk)
+
+    assert not Review.objects.exists()
+
+
+def test_without_change_a_forged_post_retries_none(client: Client) -> None:
+    row = failed(labelled_version().model)
+    staff(client, *REVIEWER)
+    act(client, "retry", row)
+
+    row.refresh_from_db()
+    assert row.status == Prediction.Status.FAILED
+
+
+def test_without_delete_a_forged_post_erases_none(client: Client) -> None:
+    row = answered(labelled_version())
+    staff(client, *REVIEWER, "predictions.change_prediction")
+    act(client, "erase", row, answered="yes")
+
+    assert not Erasure.objects.exists()
+
+
+def test_without_view_a_forged_post_exports_nothing(client: Client) -> None:
+    row = answered(labelled_version())
+    staff(client, "predictions.add_review")
+
+    assert act(client, "export", row).status_code == 403
+
+
+@pytest.mark.django_db(transaction=True)
+def test_retrying_queues_all_and_rings_once(client: Client, broker: redis.Redis) -> None:
+    version = labelled_version()
+    rows = [failed(version.model), failed(version.model), answered(version)]
+    staff(client, *VIEWER, "predictions.change_prediction")
+
+    words = said(act(client, "retry", *rows))
+
+    assert words == [
+        "2 recognitions queued once more.",
+        "1 recognition skipped: Only a failed recognition can be retried.",
+    ]
+    assert Prediction.objects.pending().count() == 2
+    assert broker.llen("predict") == 1
+
+
+def test_erasing_asks_then_leaves_a_tombstone(client: Client) -> None:
+    version = labelled_version()
+    row, running = answered(version), pending(version.model, status=Prediction.Status.RUNNING)
+    user = staff(client, *VIEWER, "predictions.delete_prediction")
+
+    assert "cannot be undone" in act(client, "erase", row).content.decode()
+    assert not Erasure.objects.exists()
+
+    words = said(act(client, "erase", row, running, answered="yes"))
+    assert words[0] == "1 recognition erased."
+    assert words[1].startswith("1 recognition skipped: The image is being recognised right now.")
+    assert Erasure.objects.get().erased_by == f"user:{user.pk}"
+
+
+def approve(client: Client, *claims: Feedback) -> Any:
+    chosen = {"action": "approve", "_selected_action": [claim.pk for claim in claims]}
+    return client.post("/admin/predictions/feedback/", chosen, follow=True)
+
+
+def test_approving_a_claim_makes_it_count(client: Client) -> None:
+    row = answered(labelled_version())
+    apple = Label.objects.get(key="apple")
+    good = Feedback.objects.create(prediction=row, is_correct=False, claimed_label="Apple", label=apple)
+    vague = Feedback.objects.create(prediction=row, is_correct=False, claimed_label="a thing")
+    staff(client, "predictions.view_feedback", "predictions.add_review")
+
+    words = said(approve(client, good, vague))
+
+    assert words[0] == "1 recognition reviewed as claimed."
+    assert "has no label 'a thing'" in words[1]
+    review = Review.objects.get()
+    assert (review.verdict, review.label, review.via) == ("corrected", apple, "claim")
+
+
+def test_without_add_review_no_claim_is_approved(client: Client) -> None:
+    claim = Feedback.objects.create(prediction=answered(labelled_version()), is_correct=True)
+    staff(client, "predictions.view_feedback", "predictions.change_feedback")
+    approve(client, claim)
+
+    assert not Review.objects.exists()

@@ -1,0 +1,106 @@
+"""Promote and roll back from the admin: with a reason, with the permission, through the gate."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from recognizer.registry.models import ModelVersion, Promotion
+from tests.admin.rows import said, staff
+from tests.registry_rows import promoted_version, registered_version
+
+pytestmark = pytest.mark.django_db
+MODELS, VERSIONS = "/admin/registry/registeredmodel/", "/admin/registry/modelversion/"
+ALLOWED = ("registry.view_registeredmodel", "registry.view_modelversion", "registry.add_promotion")
+
+
+def run(client: Client, address: str, action: str, *rows: Any, **fields: Any) -> Any:
+    return client.post(address, {"action": action, "_selected_action": [row.pk for row in rows], **fields}, follow=True)
+
+
+def test_promoting_asks_for_a_reason_first(client: Client) -> None:
+    version = registered_version("fruit")
+    staff(client, *ALLOWED)
+
+    assert "instead of nothing" in run(client, VERSIONS, "promote", version).content.decode()
+    assert "This field is required" in run(client, VERSIONS, "promote", version, answered="yes").content.decode()
+    assert not Promotion.objects.exists()
+
+
+def test_promoting_writes_who_and_why(client: Client) -> None:
+    version = registered_version("fruit")
+    user = staff(client, *ALLOWED)
+
+    assert said(run(client, VERSIONS, "promote", version, answered="yes", reason="Good.")) == [
+        "fruit v1 serves from now on."
+    ]
+    assert Promotion.objects.filter(version=version, promoted_by=user, reason="Good.").exists()
+
+
+def test_the_gates_refusal_is_a_message(client: Client) -> None:
+    promoted_version("fruit")
+    candidate = registered_version("fruit", number=2)
+    staff(client, *ALLOWED)
+
+    [words] = said(run(client, VERSIONS, "promote", candidate, answered="yes", reason="Try."))
+    assert "never evaluated on the same photos" in words
+    assert "2" not in {promotion.version.number for promotion in Promotion.objects.all()}
+
+    run(client, VERSIONS, "promote", candidate, answered="yes", reason="Try.", force="on")
+    assert Promotion.objects.first().kind == Promotion.Kind.FORCED
+
+
+def test_two_versions_at_once_are_refused(client: Client) -> None:
+    versions = [registered_version("fruit"), registered_version("fruit", number=2)]
+    staff(client, *ALLOWED)
+
+    assert said(run(client, VERSIONS, "promote", *versions)) == ["Choose one version: only one can serve."]
+
+
+def test_rolling_back_serves_the_previous_version(client: Client) -> None:
+    first = promoted_version("fruit")
+    second = registered_version("fruit", number=2)
+    staff(client, *ALLOWED)
+    run(client, VERSIONS, "promote", second, answered="yes", reason="Newer.", force="on")
+
+    assert "serves again" in run(client, MODELS, "roll_back", first.model).content.decode()
+    run(client, MODELS, "roll_back", first.model, answered="yes", reason="Worse.")
+
+    assert first.model.desired_version() == first
+    assert Promotion.objects.first().kind == Promotion.Kind.ROLLBACK
+
+
+def test_rolling_back_the_first_is_refused_in_words(client: Client) -> None:
+    model = promoted_version("fruit").model
+    staff(client, *ALLOWED)
+
+    [words] = said(run(client, MODELS, "roll_back", model, answered="yes", reason="Worse."))
+    assert words == "No other version of fruit has served before."
+
+
+def test_without_the_permission_nothing_is_promoted(client: Client) -> None:
+    version = registered_version("fruit")
+    staff(client, *ALLOWED[:2], "registry.change_modelversion", "registry.change_registeredmodel")
+
+    run(client, VERSIONS, "promote", version, answered="yes", reason="Mine.", force="on")
+
+    assert not Promotion.objects.exists()
+
+
+def test_list_of_models_takes_constant_queries(admin_client: Client) -> None:
+    promoted_version("model-0")
+    few = num_queries(admin_client)
+    for number in range(1, 9):
+        promoted_version(f"model-{number}")
+
+    assert num_queries(admin_client) == few
+    assert ModelVersion.objects.count() == 9
+
+
+def num_queries(client: Client) -> int:
+    client.get(MODELS)
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(MODELS).status_code == 200
+    return len(captured)

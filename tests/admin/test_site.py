@@ -1,0 +1,86 @@
+"""The first page, the menu, the policy and the look."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.utils.timezone import now
+
+from recognizer.registry.models import LoadedVersion
+from tests.admin.rows import answered, failed, labelled_version, pending, staff
+from tests.registry_rows import promoted_version
+
+
+@pytest.mark.django_db
+def test_first_page_counts_what_there_is(admin_client: Client) -> None:
+    version = labelled_version()
+    answered(version), answered(version), failed(version.model), pending(version.model)
+
+    figures = {figure["name"]: figure["number"] for figure in admin_client.get("/admin/").context["figures"]}
+
+    assert figures == {"Waiting": "1", "Recognised today": "2", "Failed today": "1", "To review": "2"}
+
+
+@pytest.mark.django_db
+def test_figures_lead_to_the_rows_they_count(admin_client: Client) -> None:
+    version = labelled_version()
+    answered(version), failed(version.model), pending(version.model)
+
+    for figure in admin_client.get("/admin/").context["figures"]:
+        assert admin_client.get(figure["address"]).context["cl"].result_count == int(figure["number"])
+
+
+@pytest.mark.django_db
+def test_first_page_says_what_serves(admin_client: Client) -> None:
+    version = promoted_version("fruit")
+    assert "no worker reports" in admin_client.get("/admin/").content.decode()
+
+    LoadedVersion.objects.create(worker="host:1", model=version.model, version=version, seen_at=now())
+    assert "loaded by 1 of 1 workers" in admin_client.get("/admin/").content.decode()
+
+
+@pytest.mark.django_db
+def test_figures_need_the_permission_to_view(client: Client) -> None:
+    staff(client)
+    page = client.get("/admin/")
+
+    assert "figures" not in page.context
+    assert "Ask an administrator" in page.content.decode()
+    assert "Recognitions" not in page.content.decode()
+
+
+@pytest.mark.django_db
+def test_policy_is_relaxed_in_the_admin_only(admin_client: Client) -> None:
+    assert "'unsafe-eval'" in admin_client.get("/admin/")["Content-Security-Policy"]
+    assert "'unsafe-eval'" in admin_client.get("/admin/login/")["Content-Security-Policy"]
+    for address in ("/", "/api/models/", "/nothing-here/", "/accounts/login/"):
+        assert "unsafe" not in admin_client.get(address)["Content-Security-Policy"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("model", ["user", "group"])
+def test_people_are_kept_here(admin_client: Client, model: str) -> None:
+    assert admin_client.get(f"/admin/auth/{model}/").status_code == 200
+    assert admin_client.get(f"/admin/auth/{model}/add/").status_code == 200
+
+
+def test_dark_copies_the_shared_tokens() -> None:
+    folder = Path(settings.BASE_DIR) / "static" / "recognizer"
+    shared = (folder / "tokens.css").read_text().split("prefers-color-scheme: dark")[1]
+    own = re.search(r":root\.dark \{(.*?)\}", (folder / "admin.css").read_text(), re.DOTALL)
+
+    assert own is not None
+    assert tokens(own[1]) == tokens(shared)
+
+
+def tokens(css: str) -> dict[str, str]:
+    return dict(re.findall(r"(--[\w-]+):\s*([^;]+);", css))
+
+
+def test_admin_uses_only_tokens_that_exist() -> None:
+    folder = Path(settings.BASE_DIR) / "static" / "recognizer"
+    used = set(re.findall(r"var\((--[\w-]+)\)", (folder / "admin.css").read_text()))
+
+    assert used <= set(tokens((folder / "tokens.css").read_text()))
