@@ -179,6 +179,9 @@ CELERY_TASK_IGNORE_RESULT = True  # answers live in our database
 CELERY_TASK_DEFAULT_QUEUE = "predict"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_POOL_START_METHOD = "spawn"  # a forked child inherits locks of the runtimes' threads
+# A new child says that it is up once it has loaded every model. Celery's default of 4 s killed each one before that,
+# and so on for ever, as soon as a slow machine had lost its first child.
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 120.0
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_TIMEZONE = "UTC"
