@@ -12,6 +12,13 @@ SHARED: list[structlog.typing.Processor] = [
 ]
 
 
+def is_news(record: logging.LogRecord) -> bool:
+    """False for lines that say nothing new: a probe that was answered, and Django's echo of a logged response."""
+    if record.name == "django.request":
+        return bool(record.exc_info)
+    return "GET /readyz" not in record.getMessage()
+
+
 def formatter() -> logging.Formatter:
     """The formatter of every handler; also routes structlog's own loggers through logging."""
     structlog.configure(
@@ -23,6 +30,7 @@ def formatter() -> logging.Formatter:
         foreign_pre_chain=SHARED,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.dev.ConsoleRenderer(colors=False),
+            # Plain, since the other formatters print local variables: passwords, keys, whole uploads.
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ],
     )

@@ -4,20 +4,35 @@ waitress reads a whole request before it takes a thread, so slow clients hold so
 """
 
 import os
+import signal
 
 import waitress
 from django.conf import settings
+from waitress import wasyncore
+from waitress.server import BaseWSGIServer
 
 from recognizer.wsgi import application
 
 MAX_CONNECTIONS = 2000  # waitress' default of 100 lets 100 half-open connections stop the service
 # Far above the largest allowed upload in base64, so that our own 413 answers; beyond it waitress refuses unread.
 MAX_BODY_BYTES = 128 * 1024 * 1024
+FLUSH_ROUNDS = 10  # of the socket loop at the end, each 0.1 s at most
 
 
 def main() -> None:
-    """Serve until the process is told to stop."""
-    waitress.serve(
+    """Serve until the process is told to stop; requests that are in hand are answered first."""
+    signal.signal(signal.SIGTERM, _stop)
+    server = _create_server()
+    server.run()  # SystemExit ends it: no new connection, then up to 5 s for the threads to finish
+    wasyncore.loop(timeout=0.1, map=server._map, use_poll=True, count=FLUSH_ROUNDS)  # what they answered goes out
+
+
+def _stop(*_: object) -> None:
+    raise SystemExit
+
+
+def _create_server() -> BaseWSGIServer:
+    return waitress.create_server(
         application,
         host=os.environ.get("RECOGNIZER_HOST", "127.0.0.1"),
         port=int(os.environ.get("PORT", "8000")),

@@ -27,7 +27,7 @@ class Program:
 
 def list_programs(options: Options) -> list[Program]:
     """Broker, worker, beat and web of this service; no broker when somebody else runs it."""
-    programs = [_worker(), _beat(options.data_dir), Program("web", [sys.executable, "-m", "recognizer.web"])]
+    programs = [_worker(), _beat(options.data_dir), _web()]
     return [_broker(options.data_dir), *programs] if options.has_own_broker else programs
 
 
@@ -58,6 +58,11 @@ def _worker() -> Program:
     celery = [sys.executable, "-m", "celery", "-A", "recognizer", "worker"]
     queue = ["-Q", "predict", "-c", "1", "-n", "predict@%h", "--without-gossip", "--without-mingle", "-l", "WARNING"]
     return Program("worker", [*celery, *queue], grace_seconds=15.0)  # an image has 10 s at most
+
+
+def _web() -> Program:
+    # waitress gives requests in hand 5 s
+    return Program("web", [sys.executable, "-m", "recognizer.web"], grace_seconds=8.0)
 
 
 def _beat(data_dir: Path) -> Program:
