@@ -3,12 +3,20 @@
 import errno
 import hashlib
 
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+
+from classifier_core.images import ImageLimits
 
 
 class StorageFull(OSError):
     """There is no room for one more upload."""
+
+
+def limits() -> ImageLimits:
+    """What an original may measure: the same at intake, in the worker and for the pictures shown."""
+    return ImageLimits(max_bytes=settings.RECOGNIZER_MAX_UPLOAD_BYTES)
 
 
 def name_of(sha256: str) -> str:

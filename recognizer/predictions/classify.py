@@ -50,7 +50,7 @@ def classify_batch(batch: list[Prediction]) -> None:
 def _decode(prediction: Prediction, preprocessing: Preprocessing) -> Decoded:
     start = time.perf_counter()
     try:
-        pixels, error = preprocessing.load(blobs.read(_blob_of(prediction))), None
+        pixels, error = preprocessing.load(blobs.read(_blob_of(prediction)), limits=blobs.limits()), None
     except (ImageUndecodable, ImageRefused) as refused:
         pixels, error = None, ("undecodable", str(refused))
     except MemoryError:
@@ -84,7 +84,10 @@ def _record(decoded: list[Decoded], version: ServingVersion) -> None:
 def _succeed(item: Decoded, answer: Classification, *, version: ServingVersion, inference_ms: float) -> None:
     """Store one answer. `inference_ms` is that of the whole batch: what this image waited for."""
     item.prediction.succeed(
-        scores=[(score.label, round(score.score, 6)) for score in answer.scores],
+        # Counted for this row alone: what is stored must not depend on who else was in the batch.
+        scores=[
+            (score.label, round(score.score, 6)) for score in answer.scores[: max(STORED_SCORES, item.prediction.top_k)]
+        ],
         version=version.row,
         known=answer.known,
         decode_ms=round(item.decode_ms, 2),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, transaction
 
-from classifier_core.images import ImageHeader, ImageLimits, read_header
+from classifier_core.images import ImageHeader, read_header
 from recognizer.predictions import blobs, doorbell
 from recognizer.predictions.models import Blob, IdempotencyKey, Owner, Prediction, UploadedImage
 from recognizer.registry.models import RegisteredModel
@@ -59,7 +59,7 @@ def submit(upload: Upload, *, owner: Owner, options: PredictOptions) -> Submissi
     Raises ImageRefused, UnknownModel, NothingServes, Overloaded or KeyReused before anything is stored;
     StorageFull.
     """
-    header = read_header(upload.raw, ImageLimits(max_bytes=settings.RECOGNIZER_MAX_UPLOAD_BYTES))
+    header = read_header(upload.raw, blobs.limits())
     model = _serving_model(options.model)
     fingerprint = _fingerprint(upload, options)
     if earlier := _earlier(owner, options, fingerprint):

@@ -38,8 +38,9 @@ def remove(sha256: str) -> None:
 
 
 def _render(raw: bytes, longer_side: int) -> bytes:
-    image = decode(raw, shorter_side=longer_side)
+    image = decode(raw, shorter_side=longer_side, limits=blobs.limits())
     image.thumbnail((longer_side, longer_side), Image.Resampling.LANCZOS)
+    image.info.clear()  # else Pillow writes the original's comment into the new file
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=85)
     return encoded.getvalue()

@@ -1,0 +1,154 @@
+"""From claimed rows to stored answers and stored failures."""
+
+import shutil
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.utils.timezone import now
+
+from classifier_core.preprocessing import Preprocessing
+from recognizer.predictions import blobs, tasks
+from recognizer.predictions.classify import classify_batch
+from recognizer.predictions.models import Owner, Prediction
+from recognizer.registry.models import RegisteredModel
+from tests.recognition import picture, undecodable, upload, work
+
+pytestmark = pytest.mark.django_db
+Status = Prediction.Status
+OWNER = Owner(visitor=uuid.uuid4())
+
+
+def after(row: Prediction) -> Prediction:
+    return Prediction.objects.get(pk=row.pk)
+
+
+def test_drain_answers_all_that_waits(fruit: RegisteredModel):
+    rows = [upload(picture(seed), owner=OWNER) for seed in range(20)]
+
+    work()
+
+    assert {after(row).status for row in rows} == {Status.SUCCEEDED}
+    assert {after(row).attempts for row in rows} == {1}
+
+
+def test_batch_equals_one_by_one(fruit: RegisteredModel):
+    together = [upload(picture(seed), owner=OWNER) for seed in range(5)]
+    work()
+    for seed, row in enumerate(together):
+        alone = upload(picture(seed), owner=OWNER)
+        work()
+        assert [label for label, _ in after(alone).scores] == [label for label, _ in after(row).scores]
+        assert after(alone).score == pytest.approx(after(row).score, abs=1e-4)
+
+
+def test_one_bad_image_fails_alone(fruit: RegisteredModel):
+    good = [upload(picture(seed), owner=OWNER) for seed in range(3)]
+    bad = upload(undecodable(), owner=OWNER)
+
+    work()
+
+    assert {after(row).status for row in good} == {Status.SUCCEEDED}
+    assert (after(bad).status, after(bad).error_code) == (Status.FAILED, "undecodable")
+    assert after(bad).error_detail
+    assert after(bad).version is None
+
+
+def test_out_of_memory_is_a_stored_failure(fruit: RegisteredModel, monkeypatch: pytest.MonkeyPatch):
+    load = Preprocessing.load
+
+    def greedy(self: Preprocessing, raw: bytes, **options):
+        if raw == picture(1):
+            raise MemoryError
+        return load(self, raw, **options)
+
+    monkeypatch.setattr(Preprocessing, "load", greedy)
+    good, bad = upload(picture(0), owner=OWNER), upload(picture(1), owner=OWNER)
+
+    work()
+
+    assert after(good).status == Status.SUCCEEDED
+    assert (after(bad).status, after(bad).error_code) == (Status.FAILED, "out_of_memory")
+
+
+def test_lost_file_is_a_stored_failure(fruit: RegisteredModel):
+    row = upload(owner=OWNER)
+    blobs.remove(row.image.blob_id)
+
+    work()
+
+    assert (after(row).status, after(row).error_code) == (Status.FAILED, "image_missing")
+
+
+def test_model_that_does_not_load_fails_the_batch(fruit: RegisteredModel, settings, tmp_path: Path):
+    settings.RECOGNIZER_ARTIFACT_DIR = tmp_path
+    rows = [upload(picture(seed), owner=OWNER) for seed in range(2)]
+
+    work()
+
+    assert {after(row).status for row in rows} == {Status.FAILED}
+    assert {after(row).error_code for row in rows} == {"model_failed"}
+
+
+def test_retry_after_a_repair_succeeds(fruit: RegisteredModel, settings, tmp_path: Path, tiny_folder: Path):
+    settings.RECOGNIZER_ARTIFACT_DIR = tmp_path
+    row = upload(owner=OWNER)
+    work()
+    shutil.copytree(tiny_folder, tmp_path / tiny_folder.name)
+
+    assert after(row).retry()
+    work()
+
+    assert after(row).status == Status.SUCCEEDED
+    assert after(row).error_detail == ""
+
+
+def test_answer_of_a_late_worker_is_dropped(fruit: RegisteredModel):
+    row = upload(owner=OWNER)
+    late = Prediction.objects.claim(limit=1, lease=timedelta(seconds=15))
+    Prediction.objects.return_expired(now() + timedelta(minutes=1))
+    work()
+    answered = after(row)
+
+    classify_batch(late)
+
+    assert after(row).finished_at == answered.finished_at
+    assert after(row).attempts == 2
+
+
+def test_stored_scores_do_not_depend_on_neighbours(fruit: RegisteredModel):
+    alone = upload(picture(0), owner=OWNER, top_k=1)
+    work()
+    beside = upload(picture(0), owner=OWNER, top_k=1)
+    upload(picture(1), owner=OWNER, top_k=20)
+    work()
+
+    assert len(after(alone).scores) == len(after(beside).scores)
+
+
+def test_record_names_the_version_that_ran(fruit: RegisteredModel):
+    row = upload(owner=OWNER)
+
+    work()
+
+    assert after(row).version == fruit.desired_version()
+    assert (after(row).engine, after(row).device) == ("openvino", "cpu")
+    assert after(row).known is True
+    assert after(row).decode_ms > 0
+    assert after(row).inference_ms > 0
+
+
+def test_time_limit_is_shorter_than_the_lease():
+    assert timedelta(seconds=tasks.BATCH_SECONDS) < tasks.LEASE
+    assert tasks.classify_pending.time_limit == tasks.BATCH_SECONDS + tasks.DRAIN_SECONDS
+    assert tasks.classify_pending.acks_late
+
+
+def test_reconcile_returns_rows_of_dead_workers(fruit: RegisteredModel):
+    upload(owner=OWNER)
+    Prediction.objects.claim(limit=1, lease=timedelta(seconds=-1))
+
+    tasks.reconcile()
+
+    assert Prediction.objects.pending().count() == 1
