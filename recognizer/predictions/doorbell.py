@@ -58,6 +58,7 @@ def wait_for(prediction: UUID, *, seconds: float) -> bool:
     try:
         while (left := deadline - time.monotonic()) > 0 and not _is_quiet():
             if broker.connection().blpop([_answer_key(prediction)], timeout=min(left, SLICE_SECONDS)):
+                announce([prediction])  # a request with the same idempotency key may wait beside this one
                 return True
     except (RedisError, OSError):
         _be_quiet()

@@ -1,9 +1,19 @@
 """Filters of the prediction list."""
 
+from datetime import UTC, datetime
+
+from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, QuerySet
 from django_filters import rest_framework as filters
 
 from recognizer.predictions.models import Prediction, Review
+
+
+def _check_fits(moment: datetime) -> None:
+    try:
+        moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValidationError("This date is out of range.") from error
 
 
 class PredictionFilter(filters.FilterSet):
@@ -15,8 +25,8 @@ class PredictionFilter(filters.FilterSet):
     verdict = filters.ChoiceFilter(choices=Review.Verdict.choices, method="filter_verdict")
     score_min = filters.NumberFilter(field_name="score", lookup_expr="gte")
     score_max = filters.NumberFilter(field_name="score", lookup_expr="lte")
-    created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte", validators=[_check_fits])
+    created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt", validators=[_check_fits])
 
     class Meta:
         model = Prediction

@@ -1,9 +1,22 @@
-"""The three forms of a predict request, as one dictionary of raw values."""
+"""The bodies that the API reads."""
 
 from collections.abc import Mapping
 from typing import IO, Any
 
-from rest_framework.parsers import BaseParser
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import BaseParser, JSONParser
+
+
+class BoundedJSONParser(JSONParser):
+    """JSON; brackets nested by the thousand are malformed, not our failure."""
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError as error:
+            raise ParseError("The JSON is nested too deeply.") from error
 
 
 class RawImageParser(BaseParser):

@@ -8,14 +8,16 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils.dateparse import parse_datetime
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.generics import ListAPIView
-from rest_framework.pagination import CursorPagination
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.parsers import MultiPartParser
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.throttling import ScopedRateThrottle
@@ -23,9 +25,9 @@ from rest_framework.views import APIView
 
 from classifier_core.errors import ImageUndecodable
 from recognizer.predictions import doorbell, erasure, feedback, renditions
-from recognizer.predictions.describe import describe, describe_all, with_details
+from recognizer.predictions.describe import answered, describe, describe_all, with_details
 from recognizer.predictions.filters import PredictionFilter
-from recognizer.predictions.intake import submit
+from recognizer.predictions.intake import Submission, submit
 from recognizer.predictions.models import Owner, Prediction
 from recognizer.predictions.ownership import (
     AccessToken,
@@ -37,7 +39,7 @@ from recognizer.predictions.ownership import (
     retryable_by,
     visible_to,
 )
-from recognizer.predictions.parsers import RawImageParser
+from recognizer.predictions.parsers import BoundedJSONParser, RawImageParser
 from recognizer.predictions.preferences import wait_seconds
 from recognizer.predictions.serializers import (
     FeedbackSerializer,
@@ -76,7 +78,7 @@ class OwnedView(APIView):
 class PredictView(OwnedView):
     """Recognise one image."""
 
-    parser_classes = [MultiPartParser, RawImageParser, JSONParser]
+    parser_classes = [MultiPartParser, RawImageParser, BoundedJSONParser]
     throttle_classes = [ScopedRateThrottle]
     throttle_scope = "predict"
 
@@ -115,7 +117,7 @@ class PredictView(OwnedView):
         owner = owner_for_upload(request)
         options = asked.to_options(_idempotency_key(request))
         submission = submit(asked.validated_data["image"], owner=owner, options=options)
-        reply = _reply(submission.prediction, owner, seconds=seconds)
+        reply = _reply(submission, owner, seconds=seconds)
         remember_visitor(request, reply, owner)
         return reply
 
@@ -137,14 +139,15 @@ def _idempotency_key(request: Request) -> str:
     return key
 
 
-def _reply(prediction: Prediction, owner: Owner, *, seconds: float) -> HttpResponse:
+def _reply(submission: Submission, owner: Owner, *, seconds: float) -> HttpResponse:
     """Wait for the answer within the budget, then say what there is."""
+    prediction = submission.prediction
     if seconds and not prediction.is_finished and _waiting.acquire(blocking=False):
         try:
             doorbell.wait_for(prediction.pk, seconds=seconds)
         finally:
             _waiting.release()
-    row = with_details(Prediction.objects.all()).get(pk=prediction.pk)
+    row = answered(prediction) if submission.is_new else with_details(Prediction.objects.all()).get(pk=prediction.pk)
     if row.error_code == "undecodable":
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, row.error_detail, code="undecodable", id=str(row.pk))
     body = describe(row)
@@ -161,6 +164,17 @@ class NewestFirst(CursorPagination):
     page_size = 25
     page_size_query_param = "page_size"
     max_page_size = 200
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """Raises NotFound also for a position that is no date, which the database would stumble over."""
+        cursor = super().decode_cursor(request)
+        try:
+            is_readable = cursor is None or cursor.position is None or parse_datetime(cursor.position) is not None
+        except ValueError:
+            is_readable = False
+        if not is_readable:
+            raise NotFound(self.invalid_cursor_message)
+        return cursor
 
 
 class PredictionListView(ListAPIView[Prediction]):
@@ -228,9 +242,17 @@ class RetryView(OwnedView):
         return Response(body, status=HTTPStatus.ACCEPTED, headers=headers)
 
 
+class JPEGRenderer(BaseRenderer):
+    """Says in content negotiation that a picture is an image/jpeg; the view answers with ready bytes."""
+
+    media_type = "image/jpeg"
+    format = "jpeg"
+
+
 class PictureView(OwnedView):
     """The picture, encoded anew without metadata."""
 
+    renderer_classes = [JPEGRenderer, JSONRenderer]
     kind = "image"
 
     @extend_schema(responses={(200, "image/jpeg"): OpenApiTypes.BINARY, **PROBLEM})
