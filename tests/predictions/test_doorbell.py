@@ -1,0 +1,126 @@
+"""Rings, and what a dead or hung broker costs."""
+
+import time
+import uuid
+
+import pytest
+from django.test import Client
+
+from recognizer import broker as own
+from recognizer.predictions import doorbell, tasks
+from recognizer.predictions.models import Prediction
+from recognizer.registry.models import RegisteredModel
+from tests.recognition import picture, post
+
+
+def test_ring_is_left_out_while_one_is_pending(broker):
+    assert all(doorbell.ring() for _ in range(5))
+
+    assert broker.llen("predict") == 1
+
+
+def test_ring_after_the_clear_comes_through(broker):
+    doorbell.ring()
+    doorbell.clear()
+    doorbell.ring()
+
+    assert broker.llen("predict") == 2
+
+
+def test_flag_of_a_lost_ring_expires(broker):
+    doorbell.ring()
+
+    assert 0 < broker.ttl(doorbell.PENDING_RING) <= doorbell.RING_SECONDS
+
+
+@pytest.mark.django_db
+def test_flag_is_cleared_before_the_first_claim(broker, fruit: RegisteredModel, monkeypatch: pytest.MonkeyPatch):
+    doorbell.ring()
+    seen = []
+    # The claim itself is watched: nothing else tells when it came.
+    monkeypatch.setattr(Prediction.objects, "claim", lambda **_: seen.append(broker.exists(doorbell.PENDING_RING)))
+
+    tasks.classify_pending()
+
+    assert seen == [0]
+
+
+def test_upload_rings_after_its_commit(client: Client, transactional_db: None, fruit: RegisteredModel, broker):
+    post(client)
+
+    assert broker.llen("predict") == 1
+
+
+def test_announcement_before_the_wait_is_heard(broker):
+    row = uuid.uuid4()
+    doorbell.announce([row])
+
+    assert doorbell.wait_for(row, seconds=5)
+
+
+def test_wait_ends_in_time(broker):
+    start = time.monotonic()
+
+    assert not doorbell.wait_for(uuid.uuid4(), seconds=1)
+    assert 0.9 < time.monotonic() - start < 2
+
+
+def test_announcement_is_forgotten(broker):
+    doorbell.announce([uuid.uuid4()])
+
+    [key] = broker.keys("recognizer:answer:*")
+    assert 0 < broker.ttl(key) <= doorbell.ANSWER_SECONDS
+
+
+def upload_seconds(client: Client, seed: int) -> float:
+    start = time.monotonic()
+    reply = post(client, picture(seed), headers={"Prefer": "wait=10"})
+    assert reply.status_code == 202
+    return time.monotonic() - start
+
+
+def test_dead_broker_costs_no_upload(client: Client, transactional_db: None, fruit: RegisteredModel):
+    assert upload_seconds(client, 0) < 2
+    assert Prediction.objects.pending().count() == 1
+
+
+def test_hung_broker_delays_one_upload_a_little(
+    client: Client, transactional_db: None, fruit: RegisteredModel, hung_broker: None
+):
+    assert upload_seconds(client, 0) < 2
+    assert upload_seconds(client, 1) < 0.9  # the first one found out for all
+    assert Prediction.objects.pending().count() == 2
+
+
+def test_broker_that_comes_back_is_used_again(hung_broker: None, settings, request: pytest.FixtureRequest):
+    hung = settings.RECOGNIZER_BROKER_URL
+    assert not doorbell.ring()
+    assert hung == settings.RECOGNIZER_BROKER_URL
+    settings.RECOGNIZER_BROKER_URL = f"unix://{settings.RECOGNIZER_BROKER_SOCKET}"
+    own.connection.cache_clear()
+    broker = request.getfixturevalue("broker")
+    doorbell._quiet.until = 0.0
+
+    assert doorbell.ring()
+    assert broker.llen("predict") == 1
+
+
+@pytest.mark.django_db
+def test_reconcile_rings_for_what_waited_long(fruit: RegisteredModel, client: Client, broker):
+    post(client)
+    tasks.reconcile()
+    assert broker.llen("predict") == 0
+
+    Prediction.objects.update(created_at=Prediction.objects.get().created_at - 2 * tasks.STALE)
+    tasks.reconcile()
+    tasks.reconcile()
+    assert broker.llen("predict") == 2
+
+
+@pytest.mark.django_db
+def test_drain_survives_a_dead_broker(fruit: RegisteredModel, client: Client):
+    post(client)
+
+    tasks.classify_pending()
+
+    assert Prediction.objects.get().status == "succeeded"
