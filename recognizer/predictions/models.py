@@ -173,6 +173,7 @@ class Prediction(models.Model):
             models.Index(fields=["user", "-created_at", "-id"], name="prediction_of_user"),
             models.Index(fields=["visitor", "-created_at", "-id"], name="prediction_of_visitor"),
             models.Index(fields=["label", "-created_at"], name="prediction_by_label"),
+            models.Index(fields=["model", "-created_at"], name="prediction_by_model"),
             models.Index(fields=["version", "-created_at"], name="prediction_by_version"),
             models.Index(fields=["score"], name="prediction_by_score"),
             models.Index(fields=["status", "-created_at"], name="prediction_by_status"),
