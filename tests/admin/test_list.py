@@ -66,7 +66,7 @@ def queries_with(number: int, *, client: Client, version: object, user: object) 
     client.get(LIST)
     with CaptureQueriesContext(connection) as captured:
         response = client.get(LIST)
-    assert len(response.context["cl"].result_list) == number
+    assert response.context["cl"].result_count == number
     return len(captured)
 
 

@@ -9,12 +9,11 @@ from django.urls import reverse
 from django.utils.timezone import localdate, now
 
 from recognizer.admin_site import may_view
-from recognizer.predictions.admin.filters import midnight, unreviewed
+from recognizer.predictions.admin.filters import MAX_COUNTED, midnight, unreviewed
 from recognizer.predictions.models import Prediction
 from recognizer.registry.admin.models import SEEN_LATELY, ago
 from recognizer.registry.models import LoadedVersion, Promotion
 
-MAX_COUNTED = 10_000  # a glance needs no exact figure beyond
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

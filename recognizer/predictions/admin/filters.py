@@ -19,8 +19,8 @@ from unfold.contrib.filters.forms import AutocompleteDropdownForm
 from recognizer.predictions.models import Prediction, Review, UploadedImage
 from recognizer.registry.models import Label, ModelVersion
 
-MAX_COUNTED = 100_000
-MAX_FILES_FOUND = 1_000  # newest first; who wants older ones adds letters or a date
+MAX_COUNTED = 10_000
+MAX_FILES_FOUND = 300  # newest first; who wants older ones adds letters or a date
 HEX_DIGITS = 32  # of a whole id
 
 
