@@ -1,6 +1,7 @@
 """A prediction as the API shows it."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -8,21 +9,27 @@ from django.db.models import QuerySet
 from django.urls import reverse
 
 from recognizer.predictions.models import Prediction, Review
-from recognizer.registry.models import Label
+from recognizer.registry.models import Label, ModelVersion
 
+WRITTEN_BY_WORKER = (
+    *("status", "attempts", "started_at", "finished_at", "version", "engine", "device", "precision"),
+    *("label", "score", "known", "scores", "decode_ms", "inference_ms", "error_code", "error_detail"),
+)
+UNUSED = ("manifest", "parity")  # long texts of a version that no answer shows
 Names = dict[tuple[int, str], str]
 
 
 def with_details(predictions: QuerySet[Prediction]) -> QuerySet[Prediction]:
     """Everything `describe` reads, in a constant number of queries."""
-    return predictions.select_related("image__blob", "model", "version").prefetch_related("reviews__label")
+    details = predictions.select_related("image__blob", "model", "version").prefetch_related("reviews__label")
+    return details.defer(*(f"version__{name}" for name in UNUSED))
 
 
 def describe_all(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
     """The predictions as JSON values, label names in the active language."""
     rows = list(predictions)
     names = label_names(rows)
-    return [_describe(row, names) for row in rows]
+    return [_describe(row, names, row.reviews.all()) for row in rows]
 
 
 def describe(prediction: Prediction) -> dict[str, Any]:
@@ -30,15 +37,32 @@ def describe(prediction: Prediction) -> dict[str, Any]:
     return describe_all([prediction])[0]
 
 
+def describe_new(prediction: Prediction) -> dict[str, Any]:
+    """A prediction that this request made, as the worker has left it.
+
+    Its image and model are at hand, a version's row never changes and nobody has reviewed it yet: one narrow query
+    instead of the joins of `with_details`, which were a fifth of the processor time of an upload.
+    """
+    prediction.refresh_from_db(fields=WRITTEN_BY_WORKER)
+    if prediction.version_id is not None:
+        prediction.version = _version(prediction.version_id)
+    return _describe(prediction, label_names([prediction]), reviews=())
+
+
+@cache
+def _version(pk: int) -> ModelVersion:
+    return ModelVersion.objects.defer(*UNUSED).get(pk=pk)
+
+
 def label_names(predictions: Iterable[Prediction]) -> Names:
     """Display names of every label in these answers, by (model id, key), in one query."""
     rows = list(predictions)
     keys = {key for row in rows for key, _ in row.scores}
-    labels = Label.objects.filter(model__in={row.model_id for row in rows}, key__in=keys)
+    labels = Label.objects.filter(model__in={row.model_id for row in rows}, key__in=keys).order_by()
     return {(label.model_id, label.key): label.name for label in labels}
 
 
-def _describe(row: Prediction, names: Names) -> dict[str, Any]:
+def _describe(row: Prediction, names: Names, reviews: Iterable[Review]) -> dict[str, Any]:
     scores = [_score(row, key, score, names) for key, score in row.scores[: row.top_k]]
     return {
         "id": str(row.pk),
@@ -52,7 +76,7 @@ def _describe(row: Prediction, names: Names) -> dict[str, Any]:
         "known": row.known,
         "scores": scores,
         "timing_ms": _timing(row),
-        "review": _review(row),
+        "review": _review(reviews),
         "error": {"code": row.error_code, "detail": row.error_detail} if row.error_detail else None,
     }
 
@@ -94,11 +118,10 @@ def _timing(row: Prediction) -> dict[str, float | None]:
     return {"queue": row.queue_ms, "decode": row.decode_ms, "inference": row.inference_ms, "total": row.total_ms}
 
 
-def _review(row: Prediction) -> dict[str, Any] | None:
-    reviews: list[Review] = sorted(row.reviews.all(), key=lambda review: review.pk)
-    if not reviews:
+def _review(reviews: Iterable[Review]) -> dict[str, Any] | None:
+    newest = max(reviews, key=lambda review: review.pk, default=None)
+    if newest is None:
         return None
-    newest = reviews[-1]
     return {
         "verdict": newest.verdict,
         "label": newest.label.key if newest.label else None,

@@ -25,7 +25,7 @@ from rest_framework.views import APIView
 
 from classifier_core.errors import ImageUndecodable
 from recognizer.predictions import doorbell, erasure, feedback, renditions
-from recognizer.predictions.describe import answered, describe, describe_all, with_details
+from recognizer.predictions.describe import describe, describe_all, describe_new, with_details
 from recognizer.predictions.filters import PredictionFilter
 from recognizer.predictions.intake import Submission, submit
 from recognizer.predictions.models import Owner, Prediction
@@ -147,13 +147,16 @@ def _reply(submission: Submission, owner: Owner, *, seconds: float) -> HttpRespo
             doorbell.wait_for(prediction.pk, seconds=seconds)
         finally:
             _waiting.release()
-    row = answered(prediction) if submission.is_new else with_details(Prediction.objects.all()).get(pk=prediction.pk)
-    if row.error_code == "undecodable":
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, row.error_detail, code="undecodable", id=str(row.pk))
-    body = describe(row)
+    if submission.is_new:
+        body = describe_new(prediction)
+    else:
+        body = describe(with_details(Prediction.objects.all()).get(pk=prediction.pk))
+    error = body["error"]
+    if error and error["code"] == "undecodable":
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, error["detail"], code="undecodable", id=body["id"])
     if owner.user is None:
-        body["access"] = str(AccessToken(row.pk))
-    if row.is_finished:
+        body["access"] = str(AccessToken(prediction.pk))
+    if body["finished_at"]:
         return Response(body)
     headers = {"Location": body["url"], "Retry-After": RETRY_AFTER_SECONDS}
     return Response(body, status=HTTPStatus.ACCEPTED, headers=headers)
