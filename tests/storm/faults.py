@@ -1,0 +1,76 @@
+"""Ways to hurt a running service, each of which waits until it has really hurt."""
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from recognizer.supervisor.paths import broker_dir
+from tests.service import RunningService, is_alive, wait_until
+from tests.system import rows
+
+
+def wait_busy(data_dir: Path, *, seconds: float = 3) -> bool:
+    """Wait for the moment in which a worker begins with a batch. False when none came.
+
+    Rows that run already may belong to a worker that is dead.
+    """
+    before, deadline = _running(data_dir), time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if _running(data_dir) - before:
+            return True
+        time.sleep(0.002)
+    return False
+
+
+def _running(data_dir: Path) -> set[str]:
+    return {row for (row,) in rows.query(data_dir, "SELECT id FROM predictions_prediction WHERE status = 'running'")}
+
+
+def kill(service: RunningService, pid: int) -> None:
+    """kill -9. Of a worker: its pool child goes with it."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def pool_child(service: RunningService) -> int:
+    """The process that runs the model: the youngest one under the worker with a runtime loaded."""
+    worker = service.pids()["worker"]
+    wait_until(lambda: _children(worker), seconds=20, what="A pool child")
+    return max(_children(worker))
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that billiard has spawned for work; its resource tracker is none of them."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found if is_alive(int(child)) and "spawn_main" in _command(int(child))]
+
+
+def _command(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
+
+
+def kill_and_empty(service: RunningService, broker: int) -> None:
+    """kill -9 the broker and take all that it has stored."""
+    # Stopped first, and its files gone before it dies: the supervisor restarts it at once.
+    os.kill(broker, signal.SIGSTOP)
+    shutil.rmtree(broker_dir(service.data_dir) / "appendonlydir")
+    os.kill(broker, signal.SIGKILL)
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """A process that hangs for a while: it holds its sockets and does nothing."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def wait_restarted(service: RunningService, name: str, killed: int) -> None:
+    wait_until(lambda: service.pids().get(name, killed) != killed, seconds=20, what=f"A new {name}")
