@@ -26,7 +26,9 @@ _FASTEST = {"cpu": EngineSpec("openvino", "cpu", "bfloat16"), "cuda": EngineSpec
 def choose_spec(artifact: Artifact, device: Device) -> EngineSpec:
     """The fastest spec on this device that was measured to answer like float32; float32 without a measurement."""
     fast = _FASTEST[device]
-    return fast if _passed(artifact, fast) else EngineSpec(fast.engine, device, "float32")
+    if _passed(artifact, fast) and _runs_here(fast):
+        return fast
+    return EngineSpec(fast.engine, device, "float32")
 
 
 def measure_parity(artifact: Artifact, spec: EngineSpec, pixels: Sequence[Pixels], *, num_threads: int) -> Parity:
@@ -51,6 +53,15 @@ def _run(engine: Engine, pixels: Sequence[Pixels]) -> EngineOutput:
         logits=np.concatenate([output.logits for output in outputs]),
         features=np.concatenate([output.features for output in outputs]),
     )
+
+
+def _runs_here(spec: EngineSpec) -> bool:
+    # Measurements travel with the artifact, CPUs do not.
+    if spec.engine != "openvino":
+        return True
+    from classifier_core.engines import openvino
+
+    return openvino.has_bfloat16()
 
 
 def _passed(artifact: Artifact, spec: EngineSpec) -> bool:

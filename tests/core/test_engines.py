@@ -1,0 +1,300 @@
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+
+from classifier_core.artifact import Artifact, load_artifact
+from classifier_core.crops import sample_crops
+from classifier_core.engines import EngineOutput, EngineSpec, load_engine
+from classifier_core.engines.graph import graph_folder, load_graph
+from classifier_core.engines.openvino import OpenVINOEngine, has_bfloat16
+from classifier_core.engines.parity import compare, softmax
+from classifier_core.engines.precision import choose_spec, measure_parity
+from classifier_core.errors import ClassifierError, EngineUnavailable, ExportFailed
+from classifier_core.export import BATCH_SIZES, MAX_DIFFERENCE, export_onnx
+from classifier_core.preprocessing import Preprocessing
+
+OPENVINO, TORCH = EngineSpec("openvino"), EngineSpec("torch")
+BFLOAT16 = EngineSpec("openvino", "cpu", "bfloat16")
+
+EXPORTED = [
+    "ghostnet_100", "mobilenet_v2", "mobilenetv3_small_100", "shufflenet_v2_x1_0", "squeezenet1_1", "mnasnet0_5",
+    "resnet18", "tf_efficientnet_lite0",
+]  # fmt: skip
+
+
+@pytest.fixture
+def copied(exported, tmp_path) -> Artifact:
+    """An exported artifact that a test may damage."""
+    return load_artifact(shutil.copytree(exported.folder, tmp_path / "copy"))
+
+
+def crops(artifact: Artifact, count: int) -> np.ndarray:
+    return np.stack(sample_crops(artifact.preprocessing, count))
+
+
+@pytest.mark.parametrize("architecture", EXPORTED)
+def test_exported_graph_computes_what_torch_computes(make_artifact, architecture):
+    artifact = make_artifact(architecture)
+
+    parity = export_onnx(artifact)
+
+    assert tuple(parity) == BATCH_SIZES
+    pixels = crops(artifact, 5)
+    served = load_engine(artifact, OPENVINO, num_threads=2, feature_map=True).run(pixels)
+    reference = load_engine(artifact, TORCH, num_threads=2, feature_map=True).run(pixels)
+    figures = compare(reference, served)
+    assert figures.logit_difference < 1e-4
+    assert figures.feature_difference < 1e-3
+    assert np.ptp(reference.logits, axis=0).max() > 0, "all pictures get one answer: the comparison says nothing"
+
+
+@pytest.mark.parametrize("method", ["resize_crop", "letterbox"])
+def test_one_channel_model_is_exported(make_artifact, method):
+    how = Preprocessing(method=method, resize_size=64, crop_size=64, channels=1, mean=(0.13,), std=(0.3,))
+    artifact = make_artifact("mobilenet_v2", preprocessing=how)
+
+    assert max(figures.logit_difference for figures in export_onnx(artifact).values()) < MAX_DIFFERENCE
+
+
+def test_normalisation_equals_the_definition(exported):
+    pixels = crops(exported, 2)
+    network = load_engine(exported, TORCH, num_threads=2).network
+    how = exported.preprocessing
+    images = (pixels / 255 - np.array(how.mean)) / np.array(how.std)
+
+    with torch.inference_mode():
+        by_hand = network(torch.from_numpy(images).permute(0, 3, 1, 2).float())[0].numpy()
+
+    assert np.allclose(load_engine(exported, OPENVINO, num_threads=1).run(pixels).logits, by_hand, atol=1e-5)
+
+
+def test_feature_map_only_when_asked(exported):
+    pixels = crops(exported, 2)
+    for spec in (OPENVINO, TORCH):
+        plain = load_engine(exported, spec, num_threads=1).run(pixels)
+        full = load_engine(exported, spec, num_threads=1, feature_map=True).run(pixels)
+
+        assert plain.feature_map is None
+        assert full.feature_map.shape[0] == 2
+        assert np.allclose(plain.logits, full.logits, atol=1e-6)
+        assert plain.logits.dtype == plain.features.dtype == full.feature_map.dtype == np.float32
+
+
+@pytest.mark.parametrize("spec", [OPENVINO, TORCH])
+def test_batch_equals_one_by_one(exported, spec):
+    engine, pixels = load_engine(exported, spec, num_threads=2), crops(exported, 9)
+
+    together = engine.run(pixels).logits
+    alone = np.concatenate([engine.run(pixels[index : index + 1]).logits for index in range(9)])
+
+    assert np.allclose(together, alone, atol=1e-5)
+    assert not np.allclose(together[0], together[1], atol=1e-7)
+
+
+def test_earlier_answer_stays_as_it_was(exported):
+    engine, pixels = load_engine(exported, OPENVINO, num_threads=1), crops(exported, 2)
+    first = engine.run(pixels[:1])
+    before = first.logits.copy()
+
+    engine.run(pixels[1:])
+
+    assert np.array_equal(first.logits, before)
+
+
+@pytest.mark.parametrize("spec", [OPENVINO, TORCH])
+def test_threads_do_not_mix_answers(exported, spec):
+    engine, pixels = load_engine(exported, spec, num_threads=1), crops(exported, 4)
+    expected = [engine.run(pixels[index : index + 1]).logits for index in range(4)]
+    wrong: list[int] = []
+
+    def ask(index: int) -> None:
+        for _ in range(10):
+            if not np.allclose(engine.run(pixels[index : index + 1]).logits, expected[index], atol=1e-6):
+                wrong.append(index)
+
+    threads = [Thread(target=ask, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [EngineSpec("openvino", "cuda"), EngineSpec("openvino", "cpu", "float16"), EngineSpec("torch", "cpu", "float16")],
+)
+def test_senseless_spec_is_refused(exported, spec):
+    with pytest.raises(EngineUnavailable, match="does not run"):
+        load_engine(exported, spec, num_threads=1)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_missing_device_is_an_error(exported):
+    with pytest.raises(EngineUnavailable, match="device cpu"):
+        load_engine(exported, EngineSpec("torch", "cuda"), num_threads=1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("precision", "agreement"), [("float32", 1.0), ("bfloat16", 0.9), ("float16", 0.9)])
+def test_cuda_answers_like_cpu(exported, precision, agreement):
+    pixels = crops(exported, 32)
+    engine = load_engine(exported, EngineSpec("torch", "cuda", precision), num_threads=2)
+
+    assert (
+        compare(load_engine(exported, TORCH, num_threads=2).run(pixels), engine.run(pixels)).top1_agreement >= agreement
+    )
+
+
+def test_torch_runs_bfloat16_on_cpu(exported):
+    pixels = crops(exported, 4)
+    output = load_engine(exported, EngineSpec("torch", "cpu", "bfloat16"), num_threads=2).run(pixels)
+
+    assert output.logits.dtype == np.float32
+    assert compare(load_engine(exported, TORCH, num_threads=2).run(pixels), output).logit_difference < 0.2
+
+
+@pytest.mark.skipif(has_bfloat16(), reason="this CPU has bfloat16")
+def test_bfloat16_is_refused_without_the_hardware(exported):
+    with pytest.raises(EngineUnavailable, match="bfloat16"):
+        load_engine(exported, BFLOAT16, num_threads=1)
+
+
+def test_missing_graph_says_what_to_do(make_artifact):
+    with pytest.raises(EngineUnavailable, match="Import the model again"):
+        load_engine(make_artifact("mobilenetv3_small_050"), OPENVINO, num_threads=1)
+
+
+def damage_graph(folder: Path) -> None:
+    path = folder / "model.onnx"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+def damage_manifest(folder: Path) -> None:
+    (folder / "engine.json").write_text("[1, 2")
+
+
+def adopt(folder: Path) -> None:
+    manifest = json.loads((folder / "engine.json").read_text())
+    (folder / "engine.json").write_text(json.dumps(manifest | {"artifact_sha256": "0" * 64}))
+
+
+@pytest.mark.parametrize("damage", [damage_graph, damage_manifest, adopt])
+def test_damaged_graph_is_refused(copied, damage):
+    damage(graph_folder(copied))
+
+    with pytest.raises(EngineUnavailable, match="Delete it"):
+        load_engine(copied, OPENVINO, num_threads=1)
+    with pytest.raises(EngineUnavailable, match="Delete it"):
+        export_onnx(copied)
+
+
+def test_second_export_changes_nothing(copied):
+    before = load_graph(copied)
+
+    assert export_onnx(copied) == before.parity
+    assert load_graph(copied) == before
+
+
+def test_export_that_differs_writes_nothing(make_artifact, monkeypatch):
+    artifact = make_artifact("mobilenetv3_small_050")
+    shifted = dataclasses.replace(artifact.preprocessing, mean=(0.4, 0.4, 0.4))
+
+    def with_other_mean(onnx: bytes, _preprocessing: Preprocessing, spec: EngineSpec, **options: object):
+        return OpenVINOEngine(onnx, shifted, spec, **options)
+
+    monkeypatch.setattr("classifier_core.export.OpenVINOEngine", with_other_mean)
+    with pytest.raises(ExportFailed, match="differs from torch"):
+        export_onnx(artifact)
+
+    assert not graph_folder(artifact).exists()
+
+
+def test_figures_of_a_known_difference():
+    reference = np.array([[0, 2], [4, 0]], np.float32)
+    candidate = np.array([[0, 2], [0, 1]], np.float32)
+
+    figures = compare(EngineOutput(reference, reference), EngineOutput(candidate, candidate))
+
+    assert (figures.num_pictures, figures.top1_agreement, figures.logit_difference) == (2, 0.5, 1.0)
+    assert figures.score_difference == pytest.approx(1 / (1 + np.exp(-4)) - 1 / (1 + np.exp(1)))
+
+
+def test_softmax_by_hand():
+    scores = softmax(np.array([[0, np.log(3)], [1e4, 0]], np.float32))
+
+    assert scores == pytest.approx(np.array([[0.25, 0.75], [1, 0]]))
+    assert softmax(np.array([[0, np.log(9)]], np.float32), temperature=2)[0, 1] == pytest.approx(0.75)
+
+
+@pytest.fixture(scope="module")
+def measured(exported, tmp_path_factory) -> Artifact:
+    """An artifact with a stored measurement of float32, which every CPU can make."""
+    artifact = load_artifact(shutil.copytree(exported.folder, tmp_path_factory.mktemp("measured") / "model"))
+    measure_parity(artifact, OPENVINO, sample_crops(artifact.preprocessing, 500), num_threads=2)
+    return artifact
+
+
+def with_bfloat16_measurement(measured: Artifact, folder: Path, changes: dict[str, object]) -> Artifact:
+    """A copy with the file that a passing bfloat16 measurement leaves, and some of its entries changed."""
+    artifact = load_artifact(shutil.copytree(measured.folder, folder))
+    engines = artifact.folder / "engines"
+    content = json.loads((engines / f"parity-{OPENVINO}.json").read_text())
+    content["subject"]["spec"] = str(BFLOAT16)
+    for group in content.values():
+        group.update({key: value for key, value in changes.items() if key in group})
+    (engines / f"parity-{BFLOAT16}.json").write_text(json.dumps(content))
+    return artifact
+
+
+def test_float32_agrees_with_itself(copied):
+    parity = measure_parity(copied, OPENVINO, sample_crops(copied.preprocessing, 500), num_threads=2)
+
+    assert (parity.num_pictures, parity.top1_agreement, parity.score_difference) == (500, 1.0, 0.0)
+
+
+def test_few_pictures_measure_nothing(copied):
+    with pytest.raises(ClassifierError, match="500"):
+        measure_parity(copied, OPENVINO, sample_crops(copied.preprocessing, 499), num_threads=1)
+
+
+def test_unmeasured_precision_is_not_chosen(exported):
+    assert choose_spec(exported, "cpu") == OPENVINO
+    assert choose_spec(exported, "cuda") == EngineSpec("torch", "cuda", "float32")
+
+
+def test_measured_precision_is_chosen(measured, tmp_path, monkeypatch):
+    monkeypatch.setattr("classifier_core.engines.openvino.has_bfloat16", lambda: True)
+
+    assert choose_spec(with_bfloat16_measurement(measured, tmp_path / "copy", {}), "cpu") == BFLOAT16
+
+
+@pytest.mark.skipif(has_bfloat16(), reason="this CPU has bfloat16")
+def test_measurement_from_elsewhere_needs_the_hardware(measured, tmp_path):
+    assert choose_spec(with_bfloat16_measurement(measured, tmp_path / "copy", {}), "cpu") == OPENVINO
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"top1_agreement": 0.969}, {"num_pictures": 499}, {"artifact_sha256": "0"}, {"runtime": "openvino 1"},
+        {"spec": "other"},
+    ],
+)  # fmt: skip
+def test_failing_or_foreign_measurement_is_not_chosen(measured, tmp_path, changes, monkeypatch):
+    monkeypatch.setattr("classifier_core.engines.openvino.has_bfloat16", lambda: True)
+
+    assert choose_spec(with_bfloat16_measurement(measured, tmp_path / "copy", changes), "cpu") == OPENVINO
+
+
+def test_unreadable_measurement_is_not_chosen(copied):
+    (copied.folder / "engines" / f"parity-{BFLOAT16}.json").write_text("{")
+
+    assert choose_spec(copied, "cpu") == OPENVINO

@@ -1,0 +1,96 @@
+import csv
+import importlib.util
+import itertools
+from pathlib import Path
+
+import pytest
+
+from classifier_core.artifact import Artifact, load_artifact
+from classifier_core.classifier import Classifier, load_classifier
+from classifier_core.engines import EngineSpec
+from classifier_core.export import export_onnx
+from starters.build_imagenet import build_imagenet
+from tests.photos import photos
+
+FRUIT = Path(__file__).resolve().parents[2] / "starters" / "fruit"
+
+
+def serving(artifact: Artifact) -> Classifier:
+    export_onnx(artifact)
+    return load_classifier(artifact.folder, EngineSpec(), num_threads=2)
+
+
+@pytest.fixture(scope="module")
+def imagenet(tmp_path_factory) -> Classifier:
+    return serving(build_imagenet(tmp_path_factory.mktemp("starters") / "imagenet"))
+
+
+@pytest.fixture(scope="module")
+def fruit(tmp_path_factory) -> Classifier:
+    folder = tmp_path_factory.mktemp("starters") / "fruit"
+    folder.mkdir()
+    for name in ("artifact.json", "model.safetensors"):
+        (folder / name).write_bytes((FRUIT / name).read_bytes())
+    return serving(load_artifact(folder))
+
+
+def best(classifier: Classifier, path: Path) -> str:
+    [(_, answer)] = classifier.classify_files([path], top_k=1)
+    return answer.scores[0].label
+
+
+def skimage_photo(name: str) -> Path:
+    package = importlib.util.find_spec("skimage")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "data" / name
+
+
+def test_imagenet_names_the_cat_and_the_coffee(imagenet):
+    assert best(imagenet, skimage_photo("chelsea.png")) in {"tabby", "tiger_cat", "egyptian_cat"}
+    assert best(imagenet, skimage_photo("coffee.png")) in {"espresso", "cup", "coffee_mug"}
+
+
+def test_imagenet_has_readable_names(imagenet):
+    labels = imagenet.artifact.labels
+
+    assert len(labels) == 1000
+    assert all(label.names.keys() == {"en", "zh"} for label in labels)
+    assert len({label.names["en"] for label in labels}) == 1000
+
+
+def test_imagenet_names_its_sample(imagenet):
+    folder = photos("imagenet_sample")
+    with folder.with_suffix(".tsv").open() as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    answers = imagenet.classify_files([folder / row["file"] for row in rows], top_k=1)
+    keys = [imagenet.artifact.labels[int(row["index"])].key for row in rows]
+
+    hits = [answer.scores[0].label == key for key, (_, answer) in zip(keys, answers, strict=True)]
+    assert sum(hits) / len(hits) >= 0.88
+
+
+def test_fruit_explains_itself(fruit):
+    artifact = fruit.artifact
+
+    assert artifact == load_artifact(artifact.folder)
+    assert artifact.architecture == "mobilenet_v2"
+    assert {label.key: label.names["zh"] for label in artifact.labels}["banana"] == "香蕉"
+    assert artifact.calibration
+    assert artifact.thresholds
+    assert not (FRUIT / "engines").exists()
+
+
+def test_fruit_names_fruit(fruit):
+    by_class = [sorted(folder.glob("*.jpg"))[:4] for folder in sorted(photos("fruit").iterdir())]
+
+    answers = list(fruit.classify_files(itertools.chain.from_iterable(by_class), top_k=1))
+
+    assert sum(answer.scores[0].label == path.parent.name for path, answer in answers) >= 39
+    assert sum(bool(answer.known) for _, answer in answers) >= 38
+
+
+def test_cup_of_coffee_is_no_fruit(fruit):
+    pixels = fruit.artifact.preprocessing.load(skimage_photo("coffee.png").read_bytes())
+
+    assert fruit.classify([pixels], top_k=1)[0].known is False
