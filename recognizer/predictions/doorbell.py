@@ -54,11 +54,12 @@ def announce(predictions: Iterable[UUID]) -> None:
 
 def wait_for(prediction: UUID, *, seconds: float) -> bool:
     """Wait for an announcement. False when time is up or the broker does not answer."""
-    deadline = time.monotonic() + seconds
+    key, deadline = _answer_key(prediction), time.monotonic() + seconds
     try:
         while (left := deadline - time.monotonic()) > 0 and not _is_quiet():
-            if broker.connection().blpop([_answer_key(prediction)], timeout=min(left, SLICE_SECONDS)):
-                announce([prediction])  # a request with the same idempotency key may wait beside this one
+            # Put back as it is taken: a request with the same idempotency key may wait beside this one.
+            seconds_left = min(left, SLICE_SECONDS)
+            if broker.connection().blmove(key, key, timeout=seconds_left):  # type: ignore[arg-type]  # takes fractions
                 return True
     except (RedisError, OSError):
         _be_quiet()
