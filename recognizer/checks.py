@@ -12,7 +12,7 @@ def check_production(app_configs: Any, **_: Any) -> list[checks.CheckMessage]:
     if not settings.RECOGNIZER_PRODUCTION:
         return []
     found: list[checks.CheckMessage] = []
-    if "testserver" in settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
+    if set(settings.ALLOWED_HOSTS) == set(settings.RECOGNIZER_OWN_HOSTS) or "*" in settings.ALLOWED_HOSTS:
         found.append(
             checks.Error(
                 "Name the hosts people use in RECOGNIZER_ALLOWED_HOSTS, separated by commas.", id="recognizer.E001"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import DisallowedHost, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import requires_csrf_token
@@ -112,10 +112,15 @@ def _wants_page(request: HttpRequest) -> bool:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    words = (
-        "The request is larger than allowed or not well formed." if isinstance(exception, SuspiciousOperation) else ""
-    )
-    return failed(400, request, words or "The request is not well formed.")
+    if isinstance(exception, DisallowedHost):
+        return _unknown_host()
+    return failed(400, request, "The request is larger than allowed or not well formed.")
+
+
+def _unknown_host() -> HttpResponse:
+    # Not a page: pages build links, and links need a host to be trusted.
+    words = "This service does not go by that host name. Its administrator names hosts in RECOGNIZER_ALLOWED_HOSTS."
+    return problem(400, words, code="unknown-host")
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:

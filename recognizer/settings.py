@@ -9,6 +9,9 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
 from recognizer import environment
 from recognizer.admin_site import UNFOLD  # noqa: F401 - a setting, made elsewhere
 from recognizer.logs import is_news
@@ -30,7 +33,9 @@ RECOGNIZER_ARTIFACT_DIR = MEDIA_ROOT / "artifacts"
 RECOGNIZER_PRODUCTION = environment.flag("RECOGNIZER_PRODUCTION", default=False)
 DEBUG = False
 SECRET_KEY = load_secret_key(MEDIA_ROOT / "run" / "secret_key", required=RECOGNIZER_PRODUCTION)
-ALLOWED_HOSTS = environment.words("RECOGNIZER_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]", "testserver"])
+# This machine's own names always count: the supervisor and health checks use them.
+RECOGNIZER_OWN_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = [*environment.words("RECOGNIZER_ALLOWED_HOSTS"), *RECOGNIZER_OWN_HOSTS]
 CSRF_TRUSTED_ORIGINS = environment.words("RECOGNIZER_TRUSTED_ORIGINS")
 RECOGNIZER_TRUSTED_PROXY = environment.text("RECOGNIZER_TRUSTED_PROXY")
 RECOGNIZER_TRUSTED_PROXY_HEADERS = ["x-forwarded-for", "x-forwarded-proto"] if RECOGNIZER_TRUSTED_PROXY else []
@@ -165,6 +170,10 @@ WHITENOISE_MAX_AGE = 3600
 # Broker
 RECOGNIZER_BROKER_SOCKET = broker_socket(RECOGNIZER_DATA_DIR)
 RECOGNIZER_BROKER_URL = environment.text("RECOGNIZER_BROKER_URL", f"unix://{RECOGNIZER_BROKER_SOCKET}")
+if not re.match("(unix|redis|rediss)://.", RECOGNIZER_BROKER_URL):
+    raise ImproperlyConfigured(
+        f"RECOGNIZER_BROKER_URL must start with unix://, redis:// or rediss://; it is {RECOGNIZER_BROKER_URL!r}."
+    )
 CELERY_BROKER_URL = re.sub("^unix://", "redis+socket://", RECOGNIZER_BROKER_URL)
 # Short timeouts and no retries: a dead broker must not hold an upload (Celery's defaults hold it for 19 s).
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -272,7 +281,11 @@ SPECTACULAR_SETTINGS = {
 }
 CACHES = {
     "default": (
-        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": RECOGNIZER_BROKER_URL}
+        {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": RECOGNIZER_BROKER_URL,
+            "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": Retry(NoBackoff(), 0)},
+        }
         if RECOGNIZER_RATE_LIMIT != "off"
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
     )
