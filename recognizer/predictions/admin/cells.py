@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
-from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
@@ -25,6 +24,10 @@ VERDICT_TONES = {
     Review.Verdict.CORRECTED: "wait",
     Review.Verdict.REJECTED: "bad",
 }
+BAR = (
+    '<span class="rz-score"><svg class="rz-bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
+    '<rect width="{}" height="6" /></svg>{}</span>'
+)
 NO_PICTURE = SafeString('<span class="rz-thumb rz-empty" aria-hidden="true"></span>')
 
 
@@ -58,11 +61,7 @@ def thumbnail(prediction: Prediction) -> SafeString:
 def score_bar(score: float | None) -> SafeString | str:
     if score is None:
         return ""
-    return format_html(
-        '<span class="rz-score"><span class="rz-bar"><span style="width:{}%"></span></span>{}</span>',
-        f"{score * 100:.1f}",
-        f"{score:.1%}",
-    )
+    return format_html(BAR, f"{score * 100:.1f}", f"{score:.1%}")
 
 
 def owner(row: Any) -> SafeString | str:
@@ -73,7 +72,6 @@ def owner(row: Any) -> SafeString | str:
 
 
 def moment(at: datetime) -> SafeString:
-    """Day and minute in the reader's language, the exact time for machines and on hover."""
-    local = localtime(at)
-    shown = f"{date_format(local, 'SHORT_DATE_FORMAT')} {date_format(local, 'H:i')}"
-    return format_html('<time datetime="{0}" title="{0}">{1}</time>', at.isoformat(), shown)
+    """Day and minute where the server is, the exact time for machines and on hover."""
+    shown = localtime(at).strftime("%Y-%m-%d %H:%M")
+    return format_html('<time class="rz-nowrap" datetime="{0}" title="{0}">{1}</time>', at.isoformat(), shown)

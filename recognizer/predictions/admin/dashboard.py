@@ -15,9 +15,9 @@ from recognizer.registry.admin.models import SEEN_LATELY, ago
 from recognizer.registry.models import LoadedVersion, Promotion
 
 
-
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The figures, each with a way to the rows behind it; only those that the person may see."""
+    context["title"] = "Overview"
     if may_view("predictions", "prediction")(request):
         context["figures"] = _figures()
     if may_view("registry", "registeredmodel")(request):

@@ -186,6 +186,7 @@ class RecognitionAdmin(HistoryAdmin):
             "status_chip": cells.status_chip(row),
             "verdict_chip": cells.verdict_chip(row.newest_reviews[0] if row.newest_reviews else None),  # type: ignore[attr-defined]
             "owner": cells.owner(row),
+            "when": cells.moment(row.created_at),
             "checkbox": ACTION_CHECKBOX_NAME,
             "buttons": self._buttons(request, row),
         }

@@ -51,6 +51,7 @@ class LabelAdmin(ModelAdmin):
     search_help_text = "Key or name"
     ordering = ("model", "key")
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     readonly_fields = ("key", "model", "merged_into", "retired_at")
     fields = ("key", "model", "english", "chinese", "merged_into", "retired_at")
 

@@ -127,7 +127,10 @@ def _report(row: LoadedVersion) -> SafeString:
 
 def ago(moment: datetime) -> str:
     """How long since, for a person: `just now` while a worker reports."""
-    return "just now" if now() - moment < SEEN_LATELY else f"{timesince(moment)} ago"
+    age = now() - moment
+    if age < SEEN_LATELY:
+        return "just now"
+    return f"{age.seconds} seconds ago" if age < timedelta(minutes=1) else f"{timesince(moment)} ago"
 
 
 @admin.register(LoadedVersion)
