@@ -20,7 +20,6 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
 from classifier_core.errors import ImageUndecodable
@@ -47,6 +46,7 @@ from recognizer.predictions.serializers import (
     PredictSerializer,
     ProblemSerializer,
 )
+from recognizer.predictions.throttles import LenientThrottle
 from recognizer.problems import problem
 
 RETRY_AFTER_SECONDS = "1"
@@ -79,7 +79,7 @@ class PredictView(OwnedView):
     """Recognise one image."""
 
     parser_classes = [MultiPartParser, RawImageParser, BoundedJSONParser]
-    throttle_classes = [ScopedRateThrottle]
+    throttle_classes = [LenientThrottle]
     throttle_scope = "predict"
 
     @extend_schema(
@@ -172,7 +172,7 @@ class NewestFirst(CursorPagination):
         """Raises NotFound also for a position that is no date, which the database would stumble over."""
         cursor = super().decode_cursor(request)
         try:
-            is_readable = cursor is None or cursor.position is None or parse_datetime(cursor.position) is not None
+            is_readable = cursor is None or cursor.position is None or parse_datetime(str(cursor.position)) is not None
         except ValueError:
             is_readable = False
         if not is_readable:
