@@ -25,7 +25,11 @@ def rendition(sha256: str, kind: str) -> bytes:
     name = name_of(sha256, kind)
     if not default_storage.exists(name):
         with _decoding:
-            default_storage.save(name, ContentFile(_render(blobs.read(sha256), LONGER_SIDE[kind])))
+            picture = _render(blobs.read(sha256), LONGER_SIDE[kind])
+        try:
+            default_storage.save(name, ContentFile(picture))
+        except OSError:  # a full disk: then it is drawn again next time
+            return picture
         if not Blob.objects.filter(pk=sha256).exists():  # erased while we drew
             remove(sha256)
     with default_storage.open(name) as file:
