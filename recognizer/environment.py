@@ -1,6 +1,7 @@
 """Typed settings from environment variables. A bad value stops the start with a sentence that names it."""
 
 import os
+import re
 from collections.abc import Sequence
 
 from django.core.exceptions import ImproperlyConfigured
@@ -24,7 +25,8 @@ def flag(name: str, *, default: bool) -> bool:
 
 def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
     value = text(name, str(default))
-    if not value.lstrip("-").isdigit() or not minimum <= int(value) <= maximum:
+    # Not isdigit(): it takes superscripts, which int() does not.
+    if not re.fullmatch("-?[0-9]{1,18}", value) or not minimum <= int(value) <= maximum:
         raise ImproperlyConfigured(f"{name} must be a whole number from {minimum} to {maximum}; it is {value!r}.")
     return int(value)
 

@@ -15,6 +15,7 @@ from recognizer.predictions.models import Prediction
 from recognizer.problems import problem
 from recognizer.registry.models import LoadedVersion
 
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 REQUESTS = Counter("recognizer_http_requests", "Requests by route and status.", ["method", "route", "status"])
 SECONDS = Histogram(
     "recognizer_http_request_seconds",
@@ -34,7 +35,8 @@ class RequestMetricsMiddleware:
         start = time.perf_counter()
         response = self.get_response(request)
         route = request.resolver_match.view_name if request.resolver_match else "none"
-        REQUESTS.labels(request.method, route or "unnamed", response.status_code).inc()
+        method = request.method if request.method in METHODS else "other"  # clients invent them, endlessly
+        REQUESTS.labels(method, route or "unnamed", response.status_code).inc()
         SECONDS.labels(route or "unnamed").observe(time.perf_counter() - start)
         return response
 

@@ -1,0 +1,80 @@
+"""What the web process loads, counts and tells."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from prometheus_client import REGISTRY
+
+from tests.project.test_environment import run
+
+_SERVE = """
+import json, sys
+from recognizer.wsgi import application
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from django.test import Client
+client = Client(SERVER_NAME="localhost")
+statuses = [client.get(path).status_code for path in ("/", "/api/models/", "/api/schema/", "/history/", "/admin/login/", "/healthz")]
+statuses.append(client.post("/api/predict/", b"x", content_type="image/png").status_code)
+from recognizer.predictions import doorbell
+doorbell.ring()
+heavy = [name for name in ("torch", "torchvision", "openvino", "onnx", "timm", "sklearn", "matplotlib") if name in sys.modules]
+print(json.dumps([statuses, heavy]))
+"""
+
+
+def test_web_process_loads_no_runtime(tmp_path: Path):
+    import json
+
+    done = run([sys.executable, "-c", _SERVE], tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    statuses, heavy = json.loads(done.stdout.splitlines()[-1])
+    assert statuses == [200, 200, 200, 200, 200, 200, 415]
+    assert heavy == []
+
+
+def samples() -> list[dict[str, str]]:
+    return [
+        s.labels for metric in REGISTRY.collect() for s in metric.samples if s.name == "recognizer_http_requests_total"
+    ]
+
+
+@pytest.mark.django_db
+def test_metrics_count_routes_not_paths(client: Client):
+    client.get("/api/predictions/7f2c5c4e-3a53-4c4f-9d0a-000000000000/")
+
+    assert {"method": "GET", "route": "api:prediction", "status": "404"} in samples()
+    text = client.get("/metrics").content.decode()
+    assert "recognizer_pending 0.0" in text
+    assert "recognizer_live_workers 0.0" in text
+    assert "7f2c5c4e" not in text
+
+
+@pytest.mark.django_db
+def test_invented_methods_make_no_new_series(client: Client):
+    for number in range(3):
+        client.generic(f"INVENTED{number}", "/healthz")
+
+    assert not [labels for labels in samples() if labels["method"].startswith("INVENTED")]
+
+
+@pytest.mark.django_db
+def test_metrics_are_for_this_machine_or_a_token(client: Client, settings):
+    assert client.get("/metrics").status_code == 200
+    assert client.get("/metrics", REMOTE_ADDR="10.1.2.3").status_code == 403
+    settings.RECOGNIZER_METRICS_TOKEN = "letmein"
+    assert client.get("/metrics").status_code == 403
+    assert client.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 403
+    assert (
+        client.get("/metrics", headers={"Authorization": "Bearer letmein"}, REMOTE_ADDR="10.1.2.3").status_code == 200
+    )
+
+
+@pytest.mark.django_db
+def test_metrics_behind_a_proxy_need_the_token(client: Client, settings):
+    settings.RECOGNIZER_TRUSTED_PROXY = "10.0.0.1"
+
+    assert client.get("/metrics").status_code == 403
