@@ -1,6 +1,6 @@
 from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_update
-from django.urls import path
+from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from recognizer.predictions import views
@@ -16,7 +16,7 @@ urlpatterns = [
     path("predictions/<uuid:pk>/image/", views.PictureView.as_view(), name="prediction-image"),
     path("predictions/<uuid:pk>/thumbnail/", views.ThumbnailView.as_view(), name="prediction-thumbnail"),
     path("models/", ModelListView.as_view(), name="models"),
-    path("models/<str:name>/", ModelView.as_view(), name="model"),
+    re_path(r"^models/(?P<name>[\w.\-]+)/$", ModelView.as_view(), name="model"),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     # The documentation page of Swagger sets style attributes; its scripts stay in files of ours.
     path(

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Max
 
 from classifier_core.artifact import Artifact, load_artifact
 from classifier_core.engines import EngineSpec
+from classifier_core.errors import ClassifierError
 from recognizer.registry import artifact_store
 from recognizer.registry.models import Evaluation, Label, ModelVersion, RegisteredModel
 
@@ -29,6 +31,7 @@ def import_artifact(
     Loads torch for the export, so this is for commands and workers. Raises ClassifierError when the artifact is broken
     or its export does not answer like the original.
     """
+    _check_name(model_name)
     artifact = load_artifact(source)
     existing = ModelVersion.objects.filter(model__name=model_name, artifact_sha256=artifact.sha256).first()
     if existing:
@@ -38,25 +41,40 @@ def import_artifact(
     return _register(artifact, parity, model_name=model_name, description=description, by=by), True
 
 
+def _check_name(name: str) -> None:
+    try:
+        RegisteredModel(name=name).clean_fields()
+    except ValidationError as error:
+        raise ClassifierError(f"{name!r} cannot name a model. {' '.join(error.messages)}") from error
+
+
 def _install(artifact: Artifact) -> dict[str, Any]:
     """Copy the artifact to its local place and derive the engine files beside it. Returns their parity figures."""
-    from classifier_core.export import export_onnx  # loads torch
-
     folder = artifact_store.folder_of(artifact.sha256)
+    if folder.exists():
+        try:  # another model's, and workers may read from it: left where it is
+            return _derive(load_artifact(folder, sha256=artifact.sha256))
+        except ClassifierError:  # left half-made
+            shutil.rmtree(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
         for name in ("artifact.json", "model.safetensors"):
             shutil.copyfile(artifact.folder / name, scratch / name)
-        copy = load_artifact(scratch, sha256=artifact.sha256)
-        parity = {f"batch of {size}": asdict(figures) for size, figures in export_onnx(copy).items()}
-        parity |= _measure_fast_precision(copy)
-        if folder.exists():  # left by an import that died before its rows
-            shutil.rmtree(folder)
+        parity = _derive(load_artifact(scratch, sha256=artifact.sha256))
+        scratch.chmod(0o755)  # mkdtemp's 0700 would hide it from a worker that runs as another user
         scratch.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return parity
+
+
+def _derive(copy: Artifact) -> dict[str, Any]:
+    """The exported graph, and what was measured on this machine."""
+    from classifier_core.export import export_onnx  # loads torch
+
+    parity = {f"batch of {size}": asdict(figures) for size, figures in export_onnx(copy).items()}
+    return parity | _measure_fast_precision(copy)
 
 
 def _measure_fast_precision(artifact: Artifact) -> dict[str, Any]:

@@ -28,6 +28,9 @@ class AppendOnly(models.Model):
             raise HistoryError(f"{type(self).__name__} rows are never edited; write a new one.")
         super().save(*args, **kwargs)  # type: ignore[arg-type]
 
+    def delete(self, *args: object, **kwargs: object) -> tuple[int, dict[str, int]]:
+        raise HistoryError(f"{type(self).__name__} rows are never deleted one by one.")
+
 
 class RegisteredModel(models.Model):
     """A named line of versions, such as `fruit`. Its newest Promotion says what serves."""

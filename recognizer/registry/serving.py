@@ -81,6 +81,8 @@ def refresh() -> None:
         current = _loaded.get(promotion.model_id)
         if current is None or current.row.pk != promotion.version_id:
             _try_load(promotion.version.model)
+        else:
+            _errors.pop(promotion.model_id, None)  # a rollback took the version that did not load back
     report()
 
 
@@ -156,11 +158,11 @@ def chosen_spec(artifact: Artifact) -> EngineSpec:
     measured = choose_spec(artifact, cast(Device, settings.RECOGNIZER_DEVICE))
     engine = cast(EngineName | Literal["auto"], settings.RECOGNIZER_ENGINE)
     precision = cast(Precision | Literal["auto"], settings.RECOGNIZER_PRECISION)
-    return EngineSpec(
-        engine=measured.engine if engine == "auto" else engine,
-        device=measured.device,
-        precision=measured.precision if precision == "auto" else precision,
-    )
+    if engine == "auto":
+        engine = measured.engine
+    if precision == "auto":  # what was measured on one engine says nothing about another
+        precision = measured.precision if engine == measured.engine else "float32"
+    return EngineSpec(engine=engine, device=measured.device, precision=precision)
 
 
 def num_threads() -> int:

@@ -1,5 +1,6 @@
 """The JSON API of models: what there is and what serves."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.shortcuts import get_object_or_404
@@ -32,7 +33,8 @@ class ModelListView(APIView):
     @extend_schema(responses=ModelSerializer(many=True))
     def get(self, request: Request) -> Response:
         desired = Promotion.objects.desired().select_related("model", "version").order_by("model__name")
-        return Response([_summary(promotion.model, promotion.version) for promotion in desired])
+        live = list(LoadedVersion.objects.live().select_related("version"))
+        return Response([_summary(promotion.model, promotion.version, live) for promotion in desired])
 
 
 class ModelView(APIView):
@@ -45,21 +47,20 @@ class ModelView(APIView):
         versions = model.versions.prefetch_related("evaluations")
         return Response(
             {
-                **_summary(model, model.desired_version()),
+                **_summary(model, model.desired_version(), model.loaded_versions.live().select_related("version")),
                 "classes": [{"label": label.key, "name": label.name} for label in labels],
                 "versions": [_version(version) for version in versions],
             }
         )
 
 
-def _summary(model: RegisteredModel, desired: ModelVersion | None) -> dict[str, Any]:
-    live = LoadedVersion.objects.live().filter(model=model).select_related("version")
+def _summary(model: RegisteredModel, desired: ModelVersion | None, live: Iterable[LoadedVersion]) -> dict[str, Any]:
     return {
         "name": model.name,
         "description": model.description,
         "url": f"/api/models/{model.name}/",
         "desired": desired.number if desired else None,
-        "loaded": [describe_loaded(row) for row in live],
+        "loaded": [describe_loaded(row) for row in live if row.model_id == model.pk],
     }
 
 

@@ -1,0 +1,142 @@
+"""An artifact becomes a version: once, whole, or not at all."""
+
+import json
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from classifier_core.artifact import load_artifact
+from classifier_core.errors import ArtifactInvalid
+from recognizer.registry import artifact_store
+from recognizer.registry.imports import import_artifact
+from recognizer.registry.models import Evaluation, Label, ModelVersion, Promotion, RegisteredModel
+from recognizer.registry.serving import serving_version
+from tests.recognition import add_version
+from tests.tiny_artifact import NAMES, build_tiny
+
+# They load torch, which takes seconds and 500 MB: all in one process.
+pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("torch")]
+
+
+@pytest.fixture
+def source(tiny_folder: Path, tmp_path: Path) -> Path:
+    """The artifact as somebody hands it over: the two files, no exported graph."""
+    folder = tmp_path / "handed over"
+    folder.mkdir()
+    for name in ("artifact.json", "model.safetensors"):
+        shutil.copy(tiny_folder / name, folder)
+    return folder
+
+
+def nothing_is_left(media: Path) -> bool:
+    left = list((media / "artifacts").glob("*")) if (media / "artifacts").exists() else []
+    return not left and not ModelVersion.objects.exists() and not RegisteredModel.objects.exists()
+
+
+def test_import_makes_rows_and_a_folder(source: Path, fresh_process: None):
+    version, is_new = import_artifact(source, model_name="fruit", description="Fruits.")
+
+    assert is_new
+    assert version.number == 1
+    assert version.artifact_sha256 == load_artifact(source).sha256
+    assert {label.key: label.names for label in Label.objects.all()} == NAMES
+    assert version.parity["batch of 8"]["top1_agreement"] == 1
+    assert "Imported" in version.skipped_checks
+    assert version.model.description == "Fruits."
+    assert not Promotion.objects.exists()
+    assert artifact_store.folder_of(version.artifact_sha256).stat().st_mode & 0o055 == 0o055
+
+
+def test_imported_version_serves_once_promoted(source: Path, fresh_process: None):
+    call_command("models", "import", str(source), "--model", "fruit", "--promote", stdout=StringIO())
+
+    model = RegisteredModel.objects.get()
+    assert serving_version(model.pk).row == model.desired_version()
+
+
+def test_import_twice_is_one_version(source: Path):
+    first, _ = import_artifact(source, model_name="fruit")
+    second, is_new = import_artifact(source, model_name="fruit")
+
+    assert (second, is_new) == (first, False)
+    assert ModelVersion.objects.count() == 1
+
+
+def test_same_artifact_may_be_two_models(source: Path):
+    first, _ = import_artifact(source, model_name="fruit")
+    before = artifact_store.folder_of(first.artifact_sha256).stat().st_ino
+    second, is_new = import_artifact(source, model_name="shop")
+
+    assert is_new
+    assert second.model.name == "shop"
+    # A worker may be reading the folder: it is not exchanged under its hands.
+    assert artifact_store.folder_of(first.artifact_sha256).stat().st_ino == before
+
+
+@pytest.mark.parametrize("file", ["artifact.json", "model.safetensors"])
+def test_missing_file_leaves_nothing(source: Path, media: Path, file: str):
+    (source / file).unlink()
+
+    with pytest.raises(ArtifactInvalid, match=file.replace(".", r"\.")):
+        import_artifact(source, model_name="fruit")
+    assert nothing_is_left(media)
+
+
+def test_tampered_weights_leave_nothing(source: Path, media: Path):
+    raw = bytearray((source / "model.safetensors").read_bytes())
+    raw[-1] ^= 1
+    (source / "model.safetensors").write_bytes(raw)
+
+    with pytest.raises(ArtifactInvalid, match="hash differs"):
+        import_artifact(source, model_name="fruit")
+    assert nothing_is_left(media)
+
+
+def test_weights_of_another_shape_leave_nothing(source: Path, media: Path):
+    manifest = json.loads((source / "artifact.json").read_text())
+    (source / "artifact.json").write_text(json.dumps(manifest | {"architecture": "resnet18"}))
+
+    with pytest.raises(ArtifactInvalid):
+        import_artifact(source, model_name="fruit")
+    assert nothing_is_left(media)
+
+
+def test_labels_of_all_versions_are_kept(source: Path, tmp_path: Path):
+    model = RegisteredModel.objects.create(name="fruit")
+    Label.objects.create(model=model, key="durian", names={"en": "Durian"})
+    Label.objects.create(model=model, key="apple", names={"en": "Our apple"})
+    add_version(model, "0" * 64)
+
+    version, _ = import_artifact(source, model_name="fruit")
+
+    assert version.number == 2
+    assert set(model.labels.values_list("key", flat=True)) == {*NAMES, "durian"}
+    assert model.labels.get(key="apple").names == {"en": "Our apple"}  # what people changed here stays
+
+
+def test_figures_in_the_artifact_become_rows(tmp_path: Path):
+    figures = {"dataset": "shop photos", "num_images": 120, "accuracy": 0.9, "dataset_sha256": "a" * 64}
+    build_tiny(tmp_path / "new", evaluations=[figures])
+
+    version, _ = import_artifact(tmp_path / "new", model_name="fruit")
+
+    row = Evaluation.objects.get(version=version)
+    assert (row.dataset, row.num_images, row.accuracy) == ("shop photos", 120, 0.9)
+    assert row.source == "written in the artifact"
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b", "", "x" * 61])
+def test_senseless_model_name_is_refused(source: Path, media: Path, name: str):
+    with pytest.raises(CommandError):
+        call_command("models", "import", str(source), f"--model={name}", stdout=StringIO())
+    assert nothing_is_left(media)
+
+
+def test_command_says_what_is_wrong(source: Path):
+    (source / "artifact.json").write_text("{}")
+
+    with pytest.raises(CommandError, match="format"):
+        call_command("models", "import", str(source), "--model", "fruit", stdout=StringIO())
