@@ -1,6 +1,7 @@
 """Networks by name, from timm and torchvision. Weights are never downloaded."""
 
 import difflib
+from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -52,7 +53,9 @@ def restore_model(artifact: Artifact) -> nn.Module:
     Raises UnknownArchitecture, ArtifactInvalid when weights and architecture do not fit.
     """
     model = build_model(artifact.architecture, num_classes=artifact.num_classes, in_channels=artifact.in_channels)
-    state = {name: torch.from_numpy(np.array(tensor)) for name, tensor in artifact.load_state().items()}
+    state = OrderedDict((name, torch.from_numpy(np.array(tensor))) for name, tensor in artifact.load_state().items())
+    # The layers' version numbers, without which MNASNet takes its own weights for those of an older shape.
+    state._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
