@@ -61,7 +61,7 @@ def submit(upload: Upload, *, owner: Owner, options: PredictOptions) -> Submissi
     """
     header = read_header(upload.raw, blobs.limits())
     model = _serving_model(options.model)
-    fingerprint = _fingerprint(upload, options)
+    fingerprint = _fingerprint(upload, options) if options.idempotency_key else ""
     if earlier := _earlier(owner, options, fingerprint):
         return earlier
     _refuse_overload()
@@ -91,7 +91,7 @@ def _serving_model(name: str) -> RegisteredModel:
 
 def _refuse_overload() -> None:
     limit = settings.RECOGNIZER_MAX_PENDING
-    if Prediction.objects.pending().order_by()[:limit].count() >= limit:
+    if Prediction.objects.pending().order_by()[limit - 1 : limit].exists():
         raise Overloaded("The service has more images waiting than it takes. Nothing was stored; try again shortly.")
 
 
