@@ -61,7 +61,12 @@ def predict_form(service_url: str, raw: bytes, *, file_name: str) -> Reply:
     return send(f"{service_url}/api/predict/", body, content_type=f"multipart/form-data; boundary={boundary}")
 
 
-def multipart(raw: bytes, *, file_name: str) -> tuple[bytes, str]:
+def multipart(raw: bytes, *, file_name: str, field: str = "image", **fields: str) -> tuple[bytes, str]:
+    """The body of a form with one file, and its boundary."""
     boundary = uuid.uuid4().hex
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{file_name}"\r\n\r\n'
-    return head.encode() + raw + f"\r\n--{boundary}--\r\n".encode(), boundary
+    parts = [
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    ]
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{file_name}"\r\n\r\n'
+    return "".join([*parts, head]).encode() + raw + f"\r\n--{boundary}--\r\n".encode(), boundary
