@@ -63,13 +63,13 @@ def pages() -> dict[str, str]:
     return {**listed, "one recognition": one, "first page": reverse("admin:index")}
 
 
-def measure(client: Client, address: str, *, repeats: int) -> list[float]:
-    """Milliseconds of each repeat, after one that warms up."""
+def measure(client: Client, address: str, *, repeats: int) -> list[tuple[float, float]]:
+    """Milliseconds of each repeat, by the clock and of the processor, after one that warms up."""
     taken = []
     for _ in range(repeats + 1):
-        start = time.perf_counter()
+        start, work = time.perf_counter(), time.process_time()
         response = client.get(address)
-        taken.append((time.perf_counter() - start) * 1000)
+        taken.append(((time.perf_counter() - start) * 1000, (time.process_time() - work) * 1000))
         if response.status_code != 200:
             sys.exit(f"{address} answered {response.status_code}.")
     return taken[1:]
@@ -83,14 +83,20 @@ def main() -> None:
     client = Client(SERVER_NAME="localhost")
     client.force_login(administrator)
     print(f"{Prediction.objects.count():,} recognitions, {repeats} requests each, limit {LIMIT_MS:.0f} ms")
+    if os.getloadavg()[0] > 1:
+        print(
+            f"The machine is busy (load {os.getloadavg()[0]:.1f}): the clock counts others' work too, `cpu` does not."
+        )
     worst = max(_report(name, measure(client, address, repeats=repeats)) for name, address in pages().items())
     sys.exit(f"The slowest page takes {worst:.0f} ms." if worst > LIMIT_MS else 0)
 
 
-def _report(name: str, taken: list[float]) -> float:
-    p95 = statistics.quantiles(taken, n=20)[-1]
+def _report(name: str, taken: list[tuple[float, float]]) -> float:
+    clock, work = zip(*taken, strict=True)
+    p95 = statistics.quantiles(clock, n=20)[-1]
     mark = "  over the limit" if p95 > LIMIT_MS else ""
-    print(f"{name:32} p50 {statistics.median(taken):6.0f} ms   p95 {p95:6.0f} ms{mark}", flush=True)
+    figures = f"p50 {statistics.median(clock):5.0f} ms   p95 {p95:5.0f} ms   cpu {statistics.median(work):5.0f} ms"
+    print(f"{name:32} {figures}{mark}", flush=True)
     return p95
 
 
