@@ -26,7 +26,7 @@ def make_artifact(tmp_path_factory: pytest.TempPathFactory) -> MakeArtifact:
     """An artifact with fresh random weights: make_artifact("resnet18", calibration=..., ...)."""
 
     def make(architecture: str, *, preprocessing: Preprocessing | None = None, **parts: object) -> Artifact:
-        preprocessing = preprocessing or Preprocessing(resize_size=110, crop_size=96)
+        preprocessing = preprocessing or Preprocessing(resize_size=72, crop_size=64)
         torch.manual_seed(0)
         channels, size = preprocessing.channels, preprocessing.crop_size
         model = build_model(architecture, num_classes=NUM_CLASSES, in_channels=channels)

@@ -14,7 +14,7 @@ FAMILIES = ["mobilenet", "ghostnet", "efficientnet", "shufflenet", "squeezenet",
 SAMPLES = [
     "mobilenet_v2", "mobilenetv3_small_100", "mobilenetv4_conv_small", "torchvision/mobilenet_v3_small", "ghostnet_100",
     "ghostnetv2_100", "tf_efficientnet_lite0", "torchvision/efficientnet_b0", "shufflenet_v2_x0_5", "squeezenet1_1",
-    "mnasnet_small", "mnasnet0_5", "resnet18", "torchvision/resnet18", "alexnet", "googlenet", "vgg11", "densenet121",
+    "mnasnet_small", "mnasnet0_5", "resnet18", "torchvision/resnet18", "alexnet", "googlenet",
 ]  # fmt: skip
 
 
@@ -24,23 +24,17 @@ def test_family_is_listed(family):
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_architecture_takes_classes_and_channels(name):
-    model = build_model(name, num_classes=5, in_channels=1).eval()
-
-    with torch.inference_mode():
-        assert model(torch.zeros(2, 1, 96, 96)).shape == (2, 5)
-
-
-@pytest.mark.parametrize("name", SAMPLES)
-def test_observed_outputs_fit_the_head(name):
-    network = ObservedNetwork(build_model(name, num_classes=5), num_classes=5, in_channels=3, size=96)
-    images = torch.rand(2, 3, 96, 96)
+def test_network_takes_classes_and_channels(name):
+    model = build_model(name, num_classes=5, in_channels=1)
+    network = ObservedNetwork(model, num_classes=5, in_channels=1, size=64)
+    images = torch.rand(2, 1, 64, 64)
 
     with torch.no_grad():
         plain = network.network(images)
         logits, features, feature_map = network(images)
 
     assert torch.equal(logits, plain)
+    assert logits.shape == (2, 5)
     assert features.ndim == 2
     assert feature_map.ndim == 4
     assert feature_map.shape[2] * feature_map.shape[3] > 1

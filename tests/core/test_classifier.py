@@ -30,7 +30,7 @@ def answering(artifact, *rows: list[float], **parts: object) -> Classifier:
     return Classifier(dataclasses.replace(artifact, **parts), FixedEngine(*rows))
 
 
-BLACK = np.zeros((96, 96, 3), np.uint8)
+BLACK = np.zeros((64, 64, 3), np.uint8)
 LOGITS = [0, np.log(2), 0, np.log(4), -99, -99, -99]  # scores 1/8, 2/8, 1/8, 4/8
 
 

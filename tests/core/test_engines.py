@@ -22,9 +22,9 @@ from classifier_core.preprocessing import Preprocessing
 OPENVINO, TORCH = EngineSpec("openvino"), EngineSpec("torch")
 BFLOAT16 = EngineSpec("openvino", "cpu", "bfloat16")
 
+# The two starters' networks are exported in test_starters.
 EXPORTED = [
-    "ghostnet_100", "mobilenet_v2", "mobilenetv3_small_100", "shufflenet_v2_x1_0", "squeezenet1_1", "mnasnet0_5",
-    "resnet18", "tf_efficientnet_lite0",
+    "ghostnet_100", "mobilenetv3_small_100", "shufflenet_v2_x1_0", "squeezenet1_1", "mnasnet0_5", "resnet18",
 ]  # fmt: skip
 
 
@@ -54,10 +54,9 @@ def test_exported_graph_computes_what_torch_computes(make_artifact, architecture
     assert np.ptp(served.logits, axis=0).max() > 0, "all pictures get one answer: the comparison says nothing"
 
 
-@pytest.mark.parametrize("method", ["resize_crop", "letterbox"])
-def test_one_channel_model_is_exported(make_artifact, method):
-    how = Preprocessing(method=method, resize_size=64, crop_size=64, channels=1, mean=(0.13,), std=(0.3,))
-    artifact = make_artifact("mobilenet_v2", preprocessing=how)
+def test_one_channel_model_is_exported(make_artifact):
+    how = Preprocessing(method="letterbox", resize_size=64, crop_size=64, channels=1, mean=(0.13,), std=(0.3,))
+    artifact = make_artifact("mobilenetv3_small_050", preprocessing=how)
 
     assert max(figures.logit_difference for figures in export_onnx(artifact).values()) < MAX_DIFFERENCE
 
