@@ -34,6 +34,7 @@ from recognizer.predictions.ownership import (
     visible_to,
 )
 from recognizer.predictions.presentation import bars_of, has_picture, spans_of
+from recognizer.predictions.throttles import UploadThrottle
 from recognizer.problems import RETRY_SECONDS, STATUS_OF_ERROR, STATUS_OF_REFUSAL
 from recognizer.registry.models import Label
 
@@ -62,18 +63,23 @@ def _take(request: HttpRequest, owner: Owner) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
         return _upload_page(request, form, status=400)
-    stored, refusals = _submit_each(form.cleaned_data["images"], owner, form.to_options())
+    stored, refusals = _submit_each(request, form.cleaned_data["images"], owner=owner, options=form.to_options())
     if refusals:
         return _refused_page(request, form, num_stored=len(stored), refusals=refusals)
     return redirect("prediction", stored[0].pk) if len(stored) == 1 else redirect("history")
 
 
 def _submit_each(
-    files: Sequence["UploadedFile[bytes]"], owner: Owner, options: PredictOptions
+    request: HttpRequest, files: Sequence["UploadedFile[bytes]"], *, owner: Owner, options: PredictOptions
 ) -> tuple[list[Prediction], list[Refusal]]:
     stored, refusals = [], []
     for file in files:
         name = file.name or ""
+        if not UploadThrottle().allow_request(request):
+            refusals.append(
+                Refusal(name, _("Too many photos in a short time. Wait a minute, then send it again."), 429)
+            )
+            continue
         try:
             stored.append(submit(Upload(file.read(), name), owner=owner, options=options).prediction)
         except ImageRefused as refused:

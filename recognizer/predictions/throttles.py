@@ -1,20 +1,31 @@
-"""How often one client may ask."""
+"""How often one client may upload."""
 
 import structlog
+from django.http import HttpRequest
 from redis.exceptions import RedisError
 from rest_framework.request import Request
-from rest_framework.throttling import ScopedRateThrottle
+from rest_framework.throttling import SimpleRateThrottle
 from rest_framework.views import APIView
 
 log = structlog.get_logger(__name__)
 
 
-class LenientThrottle(ScopedRateThrottle):
-    """The rate of the view's scope, counted in the broker. Without a broker nobody is refused: uploads go on."""
+class UploadThrottle(SimpleRateThrottle):
+    """One rate for API and page, by user or address, counted in the broker.
 
-    def allow_request(self, request: Request, view: APIView) -> bool:
+    Without a broker nobody is refused: uploads go on.
+    """
+
+    scope = "predict"
+
+    def allow_request(self, request: Request | HttpRequest, view: APIView | None = None) -> bool:
+        """Whether one more upload is allowed now. Counts it if so."""
         try:
-            return super().allow_request(request, view)
+            return super().allow_request(request, view)  # type: ignore[arg-type]  # a page has no APIView
         except RedisError as error:
-            log.warning("requests are not counted, the broker does not answer", error=str(error))
+            log.warning("uploads are not counted, the broker does not answer", error=str(error))
             return True
+
+    def get_cache_key(self, request: Request, view: APIView | None) -> str:
+        ident = f"user:{request.user.pk}" if request.user.is_authenticated else self.get_ident(request)
+        return self.cache_format % {"scope": self.scope, "ident": ident}

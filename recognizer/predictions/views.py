@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.dateparse import parse_datetime
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.generics import ListAPIView
@@ -23,6 +23,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from classifier_core.errors import ImageUndecodable
+from recognizer.openapi import problems
 from recognizer.predictions import doorbell, erasure, feedback, renditions
 from recognizer.predictions.describe import describe, describe_all, describe_new, with_details
 from recognizer.predictions.filters import PredictionFilter
@@ -44,9 +45,8 @@ from recognizer.predictions.serializers import (
     FeedbackSerializer,
     PredictionSerializer,
     PredictSerializer,
-    ProblemSerializer,
 )
-from recognizer.predictions.throttles import LenientThrottle
+from recognizer.predictions.throttles import UploadThrottle
 from recognizer.problems import problem
 
 RETRY_AFTER_SECONDS = "1"
@@ -55,7 +55,9 @@ NOBODYS_KEY = "A key belongs to somebody: sign in, or send the cookie that GET /
 # Requests that wait hold at most half of the threads, so that the service goes on answering beside them.
 _waiting = threading.BoundedSemaphore(max(1, settings.RECOGNIZER_WEB_THREADS // 2))
 
-PROBLEM = {(code, "application/problem+json"): ProblemSerializer for code in (400, 404, 413, 415, 422, 429, 503, 507)}
+READING = problems(401, 404, 406)
+WRITING = problems(400, 401, 403, 404, 406, 409, 413, 415)
+UPLOADING = problems(400, 401, 403, 404, 406, 413, 415, 422, 429, 503, 507)
 HEADERS = [
     OpenApiParameter("Prefer", str, OpenApiParameter.HEADER, description="`respond-async` or `wait=<seconds>`"),
     OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="Two requests with one key are one."),
@@ -79,8 +81,7 @@ class PredictView(OwnedView):
     """Recognise one image."""
 
     parser_classes = [MultiPartParser, RawImageParser, BoundedJSONParser]
-    throttle_classes = [LenientThrottle]
-    throttle_scope = "predict"
+    throttle_classes = [UploadThrottle]
 
     @extend_schema(
         operation_id="predict",
@@ -108,7 +109,7 @@ class PredictView(OwnedView):
                 },
             },
         },
-        responses={200: PredictionSerializer, 202: PredictionSerializer, **PROBLEM},
+        responses={200: PredictionSerializer, 202: PredictionSerializer, **UPLOADING},
     )
     def post(self, request: Request) -> HttpResponse:
         asked = PredictSerializer(data=_values(request))
@@ -180,6 +181,7 @@ class NewestFirst(CursorPagination):
         return cursor
 
 
+@extend_schema_view(get=extend_schema(responses={200: PredictionSerializer(many=True), **READING, **problems(400)}))
 class PredictionListView(ListAPIView[Prediction]):
     """Own predictions, newest first; all of them for a reviewer."""
 
@@ -201,11 +203,11 @@ class PredictionListView(ListAPIView[Prediction]):
 class PredictionView(OwnedView):
     """One prediction."""
 
-    @extend_schema(responses={200: PredictionSerializer, **PROBLEM})
+    @extend_schema(responses={200: PredictionSerializer, **READING})
     def get(self, request: Request, pk: UUID) -> Response:
         return Response(describe(self.prediction(pk)))
 
-    @extend_schema(responses={204: None, **PROBLEM})
+    @extend_schema(responses={204: None, **WRITING})
     def delete(self, request: Request, pk: UUID) -> Response:
         """Erase it: the image, the answer and the opinions. Only a tombstone stays."""
         erasure.erase(get_object_or_404(erasable_by(request), pk=pk), erased_by=erased_by(request))
@@ -222,7 +224,7 @@ def erased_by(request: HttpRequest | Request) -> str:
 class FeedbackView(OwnedView):
     """Say whether an answer is right. A reviewer decides whether the claim counts."""
 
-    @extend_schema(request=FeedbackSerializer, responses={201: FeedbackSerializer, **PROBLEM})
+    @extend_schema(request=FeedbackSerializer, responses={201: FeedbackSerializer, **WRITING})
     def post(self, request: Request, pk: UUID) -> Response:
         prediction = self.prediction(pk)
         said = FeedbackSerializer(data=request.data)
@@ -235,7 +237,7 @@ class FeedbackView(OwnedView):
 class RetryView(OwnedView):
     """Queue a failed prediction once more."""
 
-    @extend_schema(request=None, responses={202: PredictionSerializer, **PROBLEM})
+    @extend_schema(request=None, responses={202: PredictionSerializer, **WRITING})
     def post(self, request: Request, pk: UUID) -> HttpResponse:
         if not get_object_or_404(retryable_by(request), pk=pk).retry():
             return problem(HTTPStatus.CONFLICT, "Only a failed prediction can be retried.", code="not-failed")
@@ -258,7 +260,7 @@ class PictureView(OwnedView):
     renderer_classes = [JPEGRenderer, JSONRenderer]
     kind = "image"
 
-    @extend_schema(responses={(200, "image/jpeg"): OpenApiTypes.BINARY, **PROBLEM})
+    @extend_schema(responses={(200, "image/jpeg"): OpenApiTypes.BINARY, **READING, **problems(422)})
     def get(self, request: Request, pk: UUID) -> HttpResponse:
         image = self.prediction(pk).image
         if image is None:

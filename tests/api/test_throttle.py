@@ -46,3 +46,28 @@ def test_hung_broker_lets_requests_through(tmp_path: Path, hung_broker: None, se
 
     assert [status for status, *_ in replies] == [415] * 3
     assert seconds < 10
+
+
+_PAGE = """
+import io, json
+import django; django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from tests.registry_rows import promoted_version
+promoted_version("imagenet")
+files = [SimpleUploadedFile(f"{n}.png", b"not an image") for n in range(3)]
+reply = Client(headers={"host": "localhost"}).post("/", {"images": files, "model": "imagenet"})
+print(json.dumps([reply.status_code, reply.content.decode()]))
+"""
+
+
+def test_page_counts_each_file_of_a_form(tmp_path: Path, broker, settings):
+    url = f"unix://{settings.RECOGNIZER_BROKER_SOCKET}"
+    done = run([sys.executable, "-c", _PAGE], tmp_path, RECOGNIZER_RATE_LIMIT="2/min", RECOGNIZER_BROKER_URL=url)
+
+    status, page = json.loads(done.stdout.splitlines()[-1])
+
+    assert status in (415, 429), done.stderr
+    assert page.count("Too many photos in a short time") == 1
