@@ -4,6 +4,7 @@ import time
 import zlib
 from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from classifier_core.images import DEFAULT_LIMITS, ImageHeader, ImageLimits, dec
 from tests.photos import photos
 
 EXIF_ORIENTATION = 0x0112
+HEIC = Path(__file__).parent / "files" / "gradient.heic"
 
 
 def encode(image: Image.Image, image_format: str, **options: object) -> bytes:
@@ -49,6 +51,21 @@ def test_every_format_is_read(image_format):
     red, _, blue = decode(raw).getpixel((5, 15))
     assert red < 40
     assert blue > 215
+
+
+def test_heic_is_read():
+    raw = HEIC.read_bytes()
+
+    assert read_header(raw) == ImageHeader("HEIC", 29, 100)
+    decoded = decode(raw)
+    assert (decoded.mode, decoded.size) == ("RGB", (29, 100))
+    assert decoded.getpixel((5, 5)) == pytest.approx((15, 47, 246), abs=3)
+    assert decoded.getpixel((25, 95)) == pytest.approx((245, 223, 14), abs=3)
+
+
+def test_cut_off_heic_is_an_error():
+    with pytest.raises(ImageUndecodable, match="damaged"):
+        decode(HEIC.read_bytes()[:2500])
 
 
 def test_lossy_webp_header_is_read():
