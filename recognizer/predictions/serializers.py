@@ -145,14 +145,3 @@ class PredictionSerializer(serializers.Serializer[Prediction]):
 
     def to_representation(self, instance: Prediction) -> dict[str, Any]:
         return describe(instance)
-
-
-class ProblemSerializer(serializers.Serializer[Any]):
-    """RFC 9457."""
-
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    errors = serializers.ListField(child=serializers.DictField(), required=False)  # type: ignore[assignment]
-    id = serializers.UUIDField(required=False, help_text="The stored prediction, where there is one.")

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from recognizer.health import describe_loaded
+from recognizer.openapi import problems
 from recognizer.registry.models import LoadedVersion, ModelVersion, Promotion, RegisteredModel
 
 
@@ -30,7 +31,7 @@ class ModelDetailSerializer(ModelSerializer):
 class ModelListView(APIView):
     """Every registered model that may serve."""
 
-    @extend_schema(responses=ModelSerializer(many=True))
+    @extend_schema(operation_id="models_list", responses={200: ModelSerializer(many=True), **problems(406)})
     def get(self, request: Request) -> Response:
         desired = Promotion.objects.desired().select_related("model", "version").order_by("model__name")
         live = list(LoadedVersion.objects.live().select_related("version"))
@@ -40,7 +41,7 @@ class ModelListView(APIView):
 class ModelView(APIView):
     """One model with its classes and versions."""
 
-    @extend_schema(responses=ModelDetailSerializer)
+    @extend_schema(responses={200: ModelDetailSerializer, **problems(404, 406)})
     def get(self, request: Request, name: str) -> Response:
         model = get_object_or_404(RegisteredModel, name=name)
         labels = model.labels.filter(merged_into=None, retired_at=None)
