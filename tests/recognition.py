@@ -72,6 +72,14 @@ def fruit(tiny_store: Path, settings: Settings, db: None) -> RegisteredModel:
     return serve_tiny("fruit", tiny_store.name)
 
 
+@pytest.fixture
+def fruit_rows(settings: Settings, fresh_process: None, db: None) -> RegisteredModel:
+    """Like fruit, for tests in which nobody answers: there is no artifact, which takes long to build."""
+    settings.RECOGNIZER_DEFAULT_MODEL = "fruit"
+    settings.RECOGNIZER_WAIT_SECONDS = 0
+    return serve_tiny("fruit", "0" * 64)
+
+
 def serve_tiny(name: str, sha256: str) -> RegisteredModel:
     """A registered model whose first version is this artifact of build_tiny, promoted."""
     model = RegisteredModel.objects.create(name=name, description="Eight fruits.")

@@ -407,7 +407,10 @@ def test_key_of_an_erased_one_starts_anew(client: Client, fruit: RegisteredModel
     assert keyed(client).json()["id"] != first["id"]
 
 
-def test_two_at_once_with_one_key_are_one_row(client: Client, transactional_db: None, fruit: RegisteredModel, user):
+@pytest.mark.postgres
+def test_two_at_once_with_one_key_are_one_row(
+    client: Client, transactional_db: None, fruit_rows: RegisteredModel, user
+):
     replies = both(lambda: keyed(client))
 
     assert [reply.status_code for reply in replies] == [202, 202]

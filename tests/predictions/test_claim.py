@@ -14,7 +14,7 @@ from recognizer.predictions.models import MAX_ATTEMPTS, Owner, Prediction
 from recognizer.registry.models import RegisteredModel
 from tests.recognition import picture, serve_tiny, upload
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 LEASE = timedelta(seconds=15)
 Status = Prediction.Status
 
@@ -25,7 +25,7 @@ def owner() -> Owner:
 
 
 @pytest.fixture
-def waiting(fruit: RegisteredModel, owner: Owner) -> list[Prediction]:
+def waiting(fruit_rows: RegisteredModel, owner: Owner) -> list[Prediction]:
     return [upload(picture(seed), owner=owner) for seed in range(4)]
 
 
@@ -49,8 +49,8 @@ def test_claim_counts_the_attempt_and_sets_a_lease(waiting: list[Prediction]):
     assert row.started_at
 
 
-def test_batch_is_of_one_model(waiting: list[Prediction], tiny_store, owner: Owner):
-    serve_tiny("cars", tiny_store.name)
+def test_batch_is_of_one_model(waiting: list[Prediction], owner: Owner):
+    serve_tiny("cars", "0" * 64)
     car = upload(owner=owner, model="cars")
     fifth = upload(owner=owner)
 
@@ -156,7 +156,7 @@ def at_once(count: int, work: Callable[[], Any]) -> list[Any]:
     return results
 
 
-def test_two_claimers_never_share_a_row(transactional_db: None, fruit: RegisteredModel, owner: Owner):
+def test_two_claimers_never_share_a_row(transactional_db: None, fruit_rows: RegisteredModel, owner: Owner):
     rows = [upload(picture(seed), owner=owner) for seed in range(12)]
 
     def drain() -> list[Prediction]:
@@ -171,7 +171,7 @@ def test_two_claimers_never_share_a_row(transactional_db: None, fruit: Registere
     assert set(Prediction.objects.values_list("attempts", flat=True)) == {1}
 
 
-def test_two_retries_at_once_queue_it_once(transactional_db: None, fruit: RegisteredModel, owner: Owner):
+def test_two_retries_at_once_queue_it_once(transactional_db: None, fruit_rows: RegisteredModel, owner: Owner):
     row = upload(owner=owner)
     claim()[0].fail("x", "reason")
 

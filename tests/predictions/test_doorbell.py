@@ -45,7 +45,7 @@ def test_flag_is_cleared_before_the_first_claim(broker, fruit: RegisteredModel, 
     assert seen == [0]
 
 
-def test_upload_rings_after_its_commit(client: Client, transactional_db: None, fruit: RegisteredModel, broker):
+def test_upload_rings_after_its_commit(client: Client, transactional_db: None, fruit_rows: RegisteredModel, broker):
     post(client)
 
     assert broker.llen("predict") == 1
@@ -79,13 +79,13 @@ def upload_seconds(client: Client, seed: int) -> float:
     return time.monotonic() - start
 
 
-def test_dead_broker_costs_no_upload(client: Client, transactional_db: None, fruit: RegisteredModel):
+def test_dead_broker_costs_no_upload(client: Client, transactional_db: None, fruit_rows: RegisteredModel):
     assert upload_seconds(client, 0) < 2
     assert Prediction.objects.pending().count() == 1
 
 
 def test_hung_broker_delays_one_upload_a_little(
-    client: Client, transactional_db: None, fruit: RegisteredModel, hung_broker: None
+    client: Client, transactional_db: None, fruit_rows: RegisteredModel, hung_broker: None
 ):
     assert upload_seconds(client, 0) < 2
     assert upload_seconds(client, 1) < 0.9  # the first one found out for all

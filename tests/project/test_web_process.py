@@ -16,12 +16,13 @@ from django.core.management import call_command
 call_command("migrate", verbosity=0)
 from django.test import Client
 client = Client(SERVER_NAME="localhost")
-statuses = [client.get(path).status_code for path in ("/", "/api/models/", "/api/schema/", "/history/", "/admin/login/", "/healthz")]
+paths = ("/", "/api/models/", "/api/schema/", "/history/", "/admin/login/", "/healthz")
+statuses = [client.get(path).status_code for path in paths]
 statuses.append(client.post("/api/predict/", b"x", content_type="image/png").status_code)
 from recognizer.predictions import doorbell
 doorbell.ring()
-heavy = [name for name in ("torch", "torchvision", "openvino", "onnx", "timm", "sklearn", "matplotlib") if name in sys.modules]
-print(json.dumps([statuses, heavy]))
+heavy = {"torch", "torchvision", "openvino", "onnx", "timm", "sklearn", "matplotlib"} & set(sys.modules)
+print(json.dumps([statuses, sorted(heavy)]))
 """
 
 

@@ -55,7 +55,7 @@ def test_gate_compares_on_the_same_photos(versions: list[ModelVersion], ours: fl
     if passes:
         assert promote(versions[1], by=None).kind == "promotion"
     else:
-        with pytest.raises(PromotionRefused, match="0.8900 against 0.9000"):
+        with pytest.raises(PromotionRefused, match=r"0\.8900 against 0\.9000"):
             promote(versions[1], by=None)
 
 
