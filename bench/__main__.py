@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from bench.measure import Table, measure_table
-from bench.photos import SIZES, write_photos
+from bench.photos import SIZES, write_photo
 from bench.report import to_json, to_text
 from bench.service import ProcessMemory, ServiceFailed, fresh_service
 
@@ -58,7 +58,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def measure(options: argparse.Namespace) -> tuple[list[Table], list[ProcessMemory]]:
     """Every table asked for, and the memory at the end. Raises ServiceFailed."""
     with tempfile.TemporaryDirectory(prefix="recognizer-bench-") as scratch:
-        photos = write_photos(Path(scratch))
+        photos = {size: write_photo(Path(scratch), size) for size in options.photos}
         say("starting a fresh service")
         with fresh_service(_data_dir(options.data_dir or Path(scratch) / "data")) as service:
             tables = [

@@ -13,17 +13,15 @@ NOISE = 8  # standard deviation, of 255
 JPEG_QUALITY = 88
 
 
-def write_photos(folder: Path) -> dict[str, Path]:
-    """One JPEG of each size, the same bytes at every call."""
+def write_photo(folder: Path, size: str) -> Path:
+    """A JPEG of one of the SIZES, the same bytes at every call."""
+    path = folder / f"{size}.jpg"
+    path.write_bytes(_jpeg(*SIZES[size]))
+    return path
+
+
+def _jpeg(width: int, height: int) -> bytes:
     random = np.random.default_rng(0)
-    photos = {}
-    for name, (width, height) in SIZES.items():
-        photos[name] = folder / f"{name}.jpg"
-        photos[name].write_bytes(_jpeg(random, width, height))
-    return photos
-
-
-def _jpeg(random: np.random.Generator, width: int, height: int) -> bytes:
     blobs = random.integers(0, 255, (height // BLOB_PIXELS, width // BLOB_PIXELS, 3), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(blobs).resize((width, height), Image.Resampling.BICUBIC))
     noisy = smooth + random.normal(0, NOISE, smooth.shape)

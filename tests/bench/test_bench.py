@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bench.limit import parse_spec
-from bench.photos import write_photos
+from bench.photos import SIZES, write_photo
 from classifier_core.engines import EngineSpec
 from tests.service import PROJECT_DIR
 
@@ -62,12 +62,15 @@ def quick_bench(folder: Path) -> tuple[str, dict]:
 
 
 def test_photos_are_what_their_names_say(tmp_path: Path) -> None:
-    (tmp_path / "again").mkdir()
+    for size in SIZES:
+        width, height = read_size(write_photo(tmp_path, size))
+        assert size == f"{width}x{height}"
 
-    photos, again = write_photos(tmp_path), write_photos(tmp_path / "again")
 
-    assert [read_size(path) for path in photos.values()] == [(500, 375), (4032, 3024)]
-    assert [path.read_bytes() for path in photos.values()] == [path.read_bytes() for path in again.values()]
+def test_a_photo_has_the_same_bytes_every_time(tmp_path: Path) -> None:
+    first = write_photo(tmp_path, "500x375").read_bytes()
+
+    assert write_photo(tmp_path, "500x375").read_bytes() == first
 
 
 def read_size(path: Path) -> tuple[int, int]:
