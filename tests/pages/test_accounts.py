@@ -16,6 +16,11 @@ pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery staple"
 
 
+@pytest.fixture(autouse=True)
+def quick_hashes(settings: Settings) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 def anna(django_user_model: type[User]) -> User:
     return django_user_model.objects.create_user("anna", "anna@example.org", PASSWORD)
