@@ -304,5 +304,8 @@ LOGGING = {
     "formatters": {"line": {"()": "recognizer.logs.formatter"}},
     "filters": {"news": {"()": "django.utils.log.CallbackFilter", "callback": is_news}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["news"]}},
-    "root": {"handlers": ["console"], "level": environment.text("LOG_LEVEL", "WARNING")},
+    "root": {
+        "handlers": ["console"],
+        "level": environment.choice("LOG_LEVEL", "WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]),
+    },
 }

@@ -37,13 +37,11 @@ def classify_batch(batch: list[Prediction]) -> None:
         version = serving_version(batch[0].model_id)
         decoded = list(_decoders.map(lambda prediction: _decode(prediction, version.preprocessing), batch))
         _record(decoded, version)
-    except (ClassifierError, MemoryError) as error:
-        # MemoryError that escapes a task ends the whole worker.
+    except (ClassifierError, MemoryError):
+        # MemoryError that escapes a task ends the whole worker. The log has the reason, which may name paths.
         log.exception("batch failed", size=len(batch))
         for prediction in batch:
-            prediction.fail(
-                "model_failed", f"The model could not answer: {str(error) or 'out of memory'}. Retry later."
-            )
+            prediction.fail("model_failed", "The model could not answer. Retry; if it happens again, ask the operator.")
     doorbell.announce(prediction.pk for prediction in batch)
 
 

@@ -12,6 +12,8 @@ from recognizer.predictions import blobs, doorbell
 from recognizer.predictions.models import Blob, IdempotencyKey, Owner, Prediction, UploadedImage
 from recognizer.registry.models import RegisteredModel
 
+DISK_FULL = ("database or disk is full", "No space left on device")  # as SQLite and as PostgreSQL say it
+
 
 class UnknownModel(LookupError):
     """No registered model has this name."""
@@ -74,7 +76,7 @@ def submit(upload: Upload, *, owner: Owner, options: PredictOptions) -> Submissi
             return earlier
         raise
     except OperationalError as error:
-        if "full" in str(error):
+        if any(words in str(error) for words in DISK_FULL):
             raise blobs.StorageFull("The disk is full. Free some space, then upload again.") from error
         raise
     return Submission(prediction, is_new=True)

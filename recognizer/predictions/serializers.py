@@ -25,7 +25,8 @@ class ImageField(serializers.Field[Any, Any, Any, Any]):
 
     def to_internal_value(self, data: Any) -> Upload:
         if isinstance(data, UploadedFile):
-            return Upload(data.read(), data.name or "")
+            with data:  # closed once read: a second copy would wait in memory as long as the request does
+                return Upload(data.read(), data.name or "")
         return Upload(data if isinstance(data, bytes) else self._decoded(data))
 
     def _decoded(self, text: Any) -> bytes:

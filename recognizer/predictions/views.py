@@ -117,7 +117,8 @@ class PredictView(OwnedView):
         seconds = wait_seconds(request)
         owner = owner_for_upload(request)
         options = asked.to_options(_idempotency_key(request))
-        submission = submit(asked.validated_data["image"], owner=owner, options=options)
+        # Taken out: the serializer and its fields name each other, so it lives until the next full garbage collection.
+        submission = submit(asked.validated_data.pop("image"), owner=owner, options=options)
         reply = _reply(submission, owner, seconds=seconds)
         remember_visitor(request, reply, owner)
         return reply

@@ -1,5 +1,6 @@
 """Artifact folders by content hash: a local copy to run from, and the shared storage that workers fetch it from."""
 
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -9,6 +10,8 @@ from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, default_storage, storages
 
 from classifier_core.artifact import Artifact, load_artifact
+from classifier_core.errors import ArtifactInvalid
+from recognizer.storage import sync_folder, sync_tree
 
 
 def folder_of(sha256: str) -> Path:
@@ -41,11 +44,22 @@ def _storage_is_local() -> bool:
 def _download(sha256: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent))
-    _download_level(f"artifacts/{sha256}", scratch)
     try:
+        _download_level(f"artifacts/{sha256}", scratch)
+        move_in(scratch, folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def move_in(scratch: Path, folder: Path) -> None:
+    """Give a finished folder its name, durably. When somebody else was first, theirs, the same bytes, stays."""
+    scratch.chmod(0o755)  # mkdtemp's 0700 would hide it from a worker that runs as another user
+    sync_tree(scratch)
+    with contextlib.suppress(OSError):
         scratch.rename(folder)
-    except OSError:  # another worker was first: its copy is the same bytes
-        shutil.rmtree(scratch)
+    if not folder.is_dir():
+        raise ArtifactInvalid(f"{folder} cannot be written. Check the data folder, then import again.")
+    sync_folder(folder.parent)
 
 
 def _download_level(name: str, folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Max
 
 from classifier_core.artifact import Artifact, load_artifact
@@ -38,7 +38,10 @@ def import_artifact(
         return existing, False
     parity = _install(artifact)
     artifact_store.publish(artifact.sha256)
-    return _register(artifact, parity, model_name=model_name, description=description, by=by), True
+    try:
+        return _register(artifact, parity, model_name=model_name, description=description, by=by), True
+    except IntegrityError:  # the same import ran beside us and was first
+        return ModelVersion.objects.get(model__name=model_name, artifact_sha256=artifact.sha256), False
 
 
 def _check_name(name: str) -> None:
@@ -62,8 +65,7 @@ def _install(artifact: Artifact) -> dict[str, Any]:
         for name in ("artifact.json", "model.safetensors"):
             shutil.copyfile(artifact.folder / name, scratch / name)
         parity = _derive(load_artifact(scratch, sha256=artifact.sha256))
-        scratch.chmod(0o755)  # mkdtemp's 0700 would hide it from a worker that runs as another user
-        scratch.rename(folder)
+        artifact_store.move_in(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return parity
