@@ -10,6 +10,7 @@ from django.conf import settings as django_settings
 from django.db import connections
 from pytest_django import Settings
 
+from recognizer.predictions import describe
 from tests.postgres import postgres_server
 from tests.service import RunningService, prepare_data, running_service
 
@@ -41,6 +42,12 @@ def media(settings: Settings, tmp_path: Path) -> Path:
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.RECOGNIZER_ARTIFACT_DIR = tmp_path / "media" / "artifacts"
     return tmp_path / "media"
+
+
+@pytest.fixture(autouse=True)
+def _forget_versions() -> None:
+    """Each test has a database of its own, in which the same id is another version."""
+    describe._version.cache_clear()
 
 
 @pytest.fixture(scope="session")
