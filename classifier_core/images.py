@@ -96,8 +96,10 @@ def decode(raw: bytes, *, shorter_side: int | None = None, limits: ImageLimits =
     """
     image_format, header = _inspect(raw, limits)
     try:
-        image = _open_heic(raw) if image_format == "HEIC" else _open(raw, image_format, shorter_side)
-        _check_size(image.width, image.height, limits)
+        image = _open_heic(raw) if image_format == "HEIC" else _OPENERS[image_format](BytesIO(raw))
+        _check_size(image.width, image.height, limits)  # again: a crafted file may tell the decoder another size
+        if shorter_side is not None and isinstance(image, JpegImageFile):
+            image.draft(None, (shorter_side, shorter_side))
         image.load()
         return _upright(_to_rgb(image), header.orientation)
     except MemoryError as error:
@@ -159,13 +161,6 @@ def _as_seen(image_format: ImageFormat, header: RawHeader) -> ImageHeader:
     if header.orientation >= 5:
         return ImageHeader(image_format, header.height, header.width)
     return ImageHeader(image_format, header.width, header.height)
-
-
-def _open(raw: bytes, image_format: ImageFormat, shorter_side: int | None) -> Image.Image:
-    image = _OPENERS[image_format](BytesIO(raw))
-    if shorter_side is not None and isinstance(image, JpegImageFile):
-        image.draft(None, (shorter_side, shorter_side))
-    return image
 
 
 def _open_heic(raw: bytes) -> Image.Image:

@@ -215,6 +215,16 @@ def test_gif_frame_beyond_its_canvas_counts():
     assert refusal(raw).code == "too_many_pixels"
 
 
+def test_second_size_in_a_file_is_checked_too():
+    raw = encode(quadrants(), "JPEG")
+    start = raw.index(b"\xff\xc0")
+    frame = raw[start : start + 2 + int.from_bytes(raw[start + 2 : start + 4], "big")]
+    larger = frame[:5] + struct.pack(">HH", 19_000, 19_000) + frame[9:]
+
+    with pytest.raises(ImageRefused, match="361 million pixels"):
+        decode(raw[:start] + frame + larger + raw[start + len(frame) :], shorter_side=16)
+
+
 @pytest.mark.parametrize("size", [(0, 5), (5, 0)])
 def test_picture_without_pixels_is_refused(size):
     raw = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0))
