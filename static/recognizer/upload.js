@@ -22,6 +22,7 @@ function start(form) {
     });
     cards.prepend(...added);
     document.getElementById("results").hidden = false;
+    added[0].scrollIntoView({ block: "nearest" });
   });
 
   function run(card, job) {

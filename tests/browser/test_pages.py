@@ -27,7 +27,7 @@ def walk(page: Page) -> Iterator[str]:
     page.get_by_text("This is wrong, it is …").click()
     page.get_by_text("Erase this recognition").click()
     yield "prediction"
-    page.goto("/history/?label=a")
+    page.goto("/history/?label=a")  # with the filter open
     yield "filtered history"
     for address in ("/history/", "/accounts/login/", "/accounts/password/reset/"):
         page.goto(address)
