@@ -158,6 +158,9 @@ def _prediction_page(request: HttpRequest, row: Prediction, form: FeedbackForm, 
         "spans": spans_of(row),
         "has_picture": has_picture(row),
         "labels": _choosable_labels(row),
+        "is_own": Prediction.objects.owned_by(owner_of(request)).filter(pk=row.pk).exists(),
+        "may_retry": retryable_by(request).filter(pk=row.pk).exists(),
+        "may_erase": erasable_by(request).filter(pk=row.pk).exists(),
     }
     return render(request, "predictions/prediction.html", context, status=status)
 

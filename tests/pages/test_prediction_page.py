@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from recognizer.predictions import review
@@ -200,3 +200,16 @@ def test_review_is_shown_to_the_owner(client: Client, mine: Prediction, admin_us
     review.record(mine, verdict=Review.Verdict.CORRECTED, reviewer=admin_user, label=lemon)
 
     assert "A reviewer says: it is Lemon" in words(client.get(page(mine)))
+
+
+def test_reviewer_is_offered_only_what_is_allowed(client: Client, mine: Prediction, django_user_model: type[User]):
+    client.post(page(mine, "feedback/"), {"correct": "1"})
+    reviewer = django_user_model.objects.create_user("rosa", is_staff=True)
+    reviewer.user_permissions.add(Permission.objects.get(codename="view_prediction"))
+    client.force_login(reviewer)
+
+    text = words(client.get(page(mine)))
+
+    assert "Somebody said: this is right" in text
+    assert page(mine, "erase/") not in text
+    assert client.post(page(mine, "erase/")).status_code == 404
