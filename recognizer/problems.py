@@ -16,6 +16,7 @@ from recognizer.predictions.blobs import StorageFull
 from recognizer.predictions.erasure import StillRunning
 from recognizer.predictions.feedback import NotAnswered
 from recognizer.predictions.intake import KeyReused, NothingServes, Overloaded, UnknownModel
+from recognizer.predictions.renditions import TooManyPictures
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_SECONDS = "2"
@@ -36,6 +37,7 @@ STATUS_OF_ERROR: dict[type[Exception], tuple[int, str]] = {
     StorageFull: (507, "storage-full"),
     StillRunning: (409, "still-running"),
     NotAnswered: (409, "not-answered"),
+    TooManyPictures: (503, "too-many-pictures"),
 }
 
 

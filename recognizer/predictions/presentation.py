@@ -8,9 +8,6 @@ from django.utils.translation import gettext_lazy as _
 from recognizer.predictions.describe import Names
 from recognizer.predictions.models import Prediction
 
-# What failed with these words still has a picture that can be shown.
-READABLE_FAILURES = {"model_failed", "worker_died"}
-
 
 @dataclass(frozen=True)
 class Bar:
@@ -70,6 +67,5 @@ def _side_by_side(parts: list[tuple[str, Promise, float]]) -> list[Span]:
 
 
 def has_picture(row: Prediction) -> bool:
-    """Whether there is a picture to show: what could not be decoded has none."""
-    readable = row.status == Prediction.Status.SUCCEEDED or row.error_code in READABLE_FAILURES
-    return row.image_id is not None and readable
+    """Whether there is a picture to show: only an answer proves that a worker, which may die of it, has decoded it."""
+    return row.image_id is not None and row.status == Prediction.Status.SUCCEEDED

@@ -2,7 +2,10 @@
 
 import io
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from PIL import Image
@@ -11,9 +14,17 @@ from classifier_core.images import decode
 from recognizer.predictions import blobs
 from recognizer.predictions.models import Blob
 
+BUSY = "Too many pictures are being drawn at the moment. Ask again in a few seconds."
 LONGER_SIDE = {"image": 1600, "thumbnail": 320}  # pixels
 # One decode of 40 million pixels takes 120 MB and more; two at a time keep the web process small.
 _decoding = threading.BoundedSemaphore(2)
+TURN_SECONDS = 2.0  # how long a request waits for one of the two
+# At most a quarter of the threads waits for pictures, so that uploads and answers find threads beside them.
+_waiting = threading.BoundedSemaphore(max(1, settings.RECOGNIZER_WEB_THREADS // 4))
+
+
+class TooManyPictures(RuntimeError):
+    """More pictures are asked for at once than are drawn."""
 
 
 def name_of(sha256: str, kind: str) -> str:
@@ -21,19 +32,49 @@ def name_of(sha256: str, kind: str) -> str:
 
 
 def rendition(sha256: str, kind: str) -> bytes:
-    """The picture as JPEG, made on first view. Raises ImageUndecodable or FileNotFoundError."""
+    """The picture as JPEG, made on first view. Raises ImageUndecodable, FileNotFoundError or TooManyPictures."""
     name = name_of(sha256, kind)
     if not default_storage.exists(name):
-        with _decoding:
-            picture = _render(blobs.read(sha256), LONGER_SIDE[kind])
-        try:
-            default_storage.save(name, ContentFile(picture))
-        except OSError:  # a full disk: then it is drawn again next time
-            return picture
-        if not Blob.objects.filter(pk=sha256).exists():  # erased while we drew
-            remove(sha256)
+        with _turn():
+            # While we waited, another request may have drawn it.
+            return _stored(name) if default_storage.exists(name) else _draw(sha256, kind)
+    return _stored(name)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """One of the decodes. Raises TooManyPictures."""
+    if not _waiting.acquire(blocking=False):
+        raise TooManyPictures(BUSY)
+    try:
+        has_turn = _decoding.acquire(timeout=TURN_SECONDS)
+    finally:
+        _waiting.release()
+    if not has_turn:
+        raise TooManyPictures(BUSY)
+    try:
+        yield
+    finally:
+        _decoding.release()
+
+
+def _stored(name: str) -> bytes:
     with default_storage.open(name) as file:
         return bytes(file.read())
+
+
+def _draw(sha256: str, kind: str) -> bytes:
+    try:
+        picture = _render(blobs.read(sha256), LONGER_SIDE[kind])
+    except MemoryError as error:
+        raise TooManyPictures(BUSY) from error
+    try:
+        default_storage.save(name_of(sha256, kind), ContentFile(picture))
+    except OSError:  # a full disk: then it is drawn again next time
+        return picture
+    if not Blob.objects.filter(pk=sha256).exists():  # erased while we drew
+        remove(sha256)
+    return picture
 
 
 def remove(sha256: str) -> None:

@@ -41,6 +41,7 @@ from recognizer.predictions.ownership import (
 )
 from recognizer.predictions.parsers import BoundedJSONParser, RawImageParser
 from recognizer.predictions.preferences import wait_seconds
+from recognizer.predictions.presentation import has_picture
 from recognizer.predictions.serializers import (
     FeedbackSerializer,
     PredictionSerializer,
@@ -261,13 +262,18 @@ class PictureView(OwnedView):
     renderer_classes = [JPEGRenderer, JSONRenderer]
     kind = "image"
 
-    @extend_schema(responses={(200, "image/jpeg"): OpenApiTypes.BINARY, **READING, **problems(422)})
+    @extend_schema(responses={(200, "image/jpeg"): OpenApiTypes.BINARY, **READING, **problems(409, 422, 503)})
     def get(self, request: Request, pk: UUID) -> HttpResponse:
-        image = self.prediction(pk).image
-        if image is None:
+        row = self.prediction(pk)
+        if row.image is None:
             raise NotFound("The image was erased.")
+        if not row.is_finished:
+            words, headers = "The picture can be seen once the answer is there.", {"Retry-After": RETRY_AFTER_SECONDS}
+            return problem(HTTPStatus.CONFLICT, words, code="not-answered", headers=headers)
+        if not has_picture(row):
+            raise NotFound("There is no picture of an image that got no answer.")
         try:
-            picture = renditions.rendition(image.blob_id, self.kind)
+            picture = renditions.rendition(row.image.blob_id, self.kind)
         except ImageUndecodable as error:
             return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), code="undecodable", id=str(pk))
         except FileNotFoundError:

@@ -92,7 +92,7 @@ def test_token_does_all_an_owner_does(client: Client, fruit: RegisteredModel):
     program, headers = Client(), bearer(sent["access"])
 
     assert program.post(sent["url"] + "retry/", headers=headers).status_code == 202
-    assert program.get(sent["url"] + "thumbnail/", headers=headers).status_code == 422
+    assert program.get(sent["url"] + "thumbnail/", headers=headers).status_code == 409
     assert program.delete(sent["url"], headers=headers).status_code == 204
 
 
