@@ -30,7 +30,7 @@ class Fault:
 WORKER = Fault("worker killed", lambda service: service.pids()["worker"], faults.kill, "worker")
 POOL = Fault("pool child killed", faults.pool_child, faults.kill)
 BROKER = Fault("broker emptied", lambda service: service.pids()["broker"], faults.kill_and_empty, "broker")
-STORM = [WORKER, BROKER, POOL, WORKER, POOL, BROKER, WORKER]
+STORM = [WORKER, BROKER, WORKER, POOL, WORKER, BROKER, WORKER, WORKER]
 
 
 def test_nothing_is_lost_in_the_storm(start_service):
