@@ -11,7 +11,7 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 def photos(name: str) -> Path:
     """The folder or file `name` (fruit, imagenet_sample, badinput, ...); skips the test where it is not there.
 
-    RECOGNIZER_PHOTOS names the folder that holds them.
+    RECOGNIZER_PHOTOS names the folder that holds them; else it is `shared/data` beside the checkout.
     """
     folder = Path(os.environ.get("RECOGNIZER_PHOTOS") or _CHECKOUT.parent / "shared" / "data")
     if not (folder / name).exists():
