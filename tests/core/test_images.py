@@ -225,6 +225,47 @@ def test_second_size_in_a_file_is_checked_too():
         decode(raw[:start] + frame + larger + raw[start + len(frame) :], shorter_side=16)
 
 
+def repeated_scans(side: int, repeats: int, *, between: bytes = b"") -> bytes:
+    """A progressive JPEG whose last scan, which changes nothing, comes again and again."""
+    raw = encode(Image.new("L", (side, side), 128), "JPEG", progressive=True)
+    last = raw.rindex(b"\xff\xda")
+    return raw[:last] + (between + raw[last:-2]) * repeats + raw[-2:]
+
+
+@pytest.mark.parametrize("between", [b"", b"\xff\xfe\x00\x04\xff\xd9"], ids=["bare", "with a false end"])
+def test_endless_scans_are_refused(between):
+    error = refusal(repeated_scans(6300, 50, between=between))
+
+    assert error.code == "unreadable_header"
+    assert "55 passes" in str(error)
+    assert refusal(repeated_scans(8, 96)).code == "unreadable_header"
+
+
+def test_many_scans_of_a_small_picture_are_read():
+    raw = repeated_scans(400, 90)
+
+    assert read_header(raw) == ImageHeader("JPEG", 400, 400)
+    assert decode(raw).getpixel((200, 200)) == (128, 128, 128)
+
+
+def test_scans_behind_the_picture_do_not_count():
+    film = b"\xff\xda\x00\x08" * 200
+    noise = Image.effect_noise((2500, 2000), 60)
+
+    for raw in (encode(noise, "JPEG"), encode(noise, "JPEG", progressive=True)):
+        assert read_header(raw + film) == ImageHeader("JPEG", 2500, 2000)
+
+
+def test_large_photo_header_takes_no_time():
+    raw = encode(Image.effect_noise((2500, 2000), 90), "JPEG", quality=97)
+    start = time.perf_counter()
+    for _ in range(100):
+        read_header(raw)
+
+    assert len(raw) > 4_000_000
+    assert time.perf_counter() - start < 0.1  # 1 ms each
+
+
 @pytest.mark.parametrize("size", [(0, 5), (5, 0)])
 def test_picture_without_pixels_is_refused(size):
     raw = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0))
