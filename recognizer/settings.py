@@ -139,6 +139,7 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     }
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 5  # an absent host must not hold threads
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Files: local disk by default, an S3-compatible bucket when one is named
@@ -197,7 +198,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     # A reconcile that waited longer than its period is of no use: the next one stands behind it.
     "reconcile": {"task": "reconcile", "schedule": 5.0, "options": {"expires": 5.0}},
-    "sweep": {"task": "sweep", "schedule": 3600.0, "options": {"expires": 3600.0}},
+    "sweep": {"task": "sweep", "schedule": 60.0, "options": {"expires": 60.0}},
 }
 
 # People

@@ -1,10 +1,38 @@
-"""File storage on local disk that survives a power cut."""
+"""File storage: on local disk, so that it survives a power cut; what may go wrong with a bucket."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.core.files.base import File
-from django.core.files.storage import FileSystemStorage
+from django.core.files.storage import FileSystemStorage, storages
+
+
+class StorageUnavailable(OSError):
+    """The bucket does not answer, or refuses us."""
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn the errors of the bucket's client, which are of no common kind, into StorageUnavailable."""
+    try:
+        yield
+    except _bucket_errors() as error:
+        raise StorageUnavailable("The image store does not answer. Try again in a moment.") from error
+
+
+def is_local() -> bool:
+    """Whether the files lie on this machine's disk."""
+    return isinstance(storages["default"], FileSystemStorage)
+
+
+def _bucket_errors() -> tuple[type[Exception], ...]:
+    if is_local():
+        return ()
+    from botocore.exceptions import BotoCoreError, ClientError  # the embedded default does without
+
+    return BotoCoreError, ClientError
 
 
 class DurableStorage(FileSystemStorage):

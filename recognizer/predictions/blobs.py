@@ -8,6 +8,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from classifier_core.images import ImageLimits
+from recognizer.storage import reachable
 
 
 class StorageFull(OSError):
@@ -27,7 +28,7 @@ def name_of(sha256: str) -> str:
 def write(raw: bytes) -> str:
     """Store the bytes durably and return their SHA-256. Storing the same bytes twice is one file.
 
-    Raises StorageFull.
+    Raises StorageFull or StorageUnavailable.
     """
     sha256 = hashlib.sha256(raw).hexdigest()
     ensure(sha256, raw)
@@ -35,12 +36,12 @@ def write(raw: bytes) -> str:
 
 
 def ensure(sha256: str, raw: bytes) -> None:
-    """Write the file unless it is there. Raises StorageFull."""
+    """Write the file unless it is there. Raises StorageFull or StorageUnavailable."""
     name = name_of(sha256)
-    if default_storage.exists(name):
-        return
     try:
-        default_storage.save(name, ContentFile(raw))
+        with reachable():
+            if not default_storage.exists(name):
+                default_storage.save(name, ContentFile(raw))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull("The disk is full. Free some space, then upload again.") from error
@@ -48,10 +49,12 @@ def ensure(sha256: str, raw: bytes) -> None:
 
 
 def read(sha256: str) -> bytes:
-    """The stored bytes. Raises FileNotFoundError."""
-    with default_storage.open(name_of(sha256)) as file:
+    """The stored bytes. Raises FileNotFoundError or StorageUnavailable."""
+    with reachable(), default_storage.open(name_of(sha256)) as file:
         return bytes(file.read())
 
 
 def remove(sha256: str) -> None:
-    default_storage.delete(name_of(sha256))
+    """Raises StorageUnavailable."""
+    with reachable():
+        default_storage.delete(name_of(sha256))

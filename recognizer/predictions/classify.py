@@ -23,7 +23,7 @@ _decoders = ThreadPoolExecutor(max_workers=2, thread_name_prefix="decode")
 
 @dataclass(frozen=True)
 class Decoded:
-    """One claimed prediction, as pixels [height, width, channels] or as a reason why not."""
+    """One claimed prediction, as pixels [height, width, channels] or as a reason why not; neither: try again later."""
 
     prediction: Prediction
     pixels: np.ndarray | None
@@ -53,9 +53,13 @@ def _decode(prediction: Prediction, preprocessing: Preprocessing) -> Decoded:
         pixels, error = None, ("undecodable", str(refused))
     except MemoryError:
         pixels, error = None, ("out_of_memory", "The image needs more memory than the worker has. Send a smaller one.")
+    except FileNotFoundError:
+        log.exception("stored image missing", prediction=str(prediction.pk))
+        pixels, error = None, ("image_missing", "The stored image is not there any more. Upload it again.")
     except OSError:
+        # Storage that does not answer now may answer soon: the row is left to its lease, and to the next attempt.
         log.exception("stored image unreadable", prediction=str(prediction.pk))
-        pixels, error = None, ("image_missing", "The stored image cannot be read. Upload it again.")
+        pixels, error = None, None
     return Decoded(prediction, pixels, (time.perf_counter() - start) * 1000, error)
 
 

@@ -2,6 +2,8 @@
 
 from django.db import transaction
 from django.db.models import F
+from django.db.models.functions import Coalesce
+from django.utils.timezone import now
 
 from recognizer.predictions import blobs, renditions
 from recognizer.predictions.models import Blob, Erasure, Feedback, IdempotencyKey, Prediction, Review, UploadedImage
@@ -46,11 +48,13 @@ def _bury(row: Prediction) -> None:
         error_code="",
         error_detail="",
         lease_until=None,
+        finished_at=Coalesce("finished_at", now()),
     )
 
 
 def _drop(image: UploadedImage) -> None:
-    # The blob row is locked first: an upload of the same bytes waits for us and writes the file anew.
+    # The blob row is locked while its file goes: an upload of the same bytes waits for us and writes the file anew.
+    # Should the commit fail after all, rows stay without their bytes, as was asked for; erasing again ends it.
     sha256 = image.blob_id
     blob = Blob.objects.select_for_update().get(pk=sha256)
     image.delete()
@@ -58,3 +62,5 @@ def _drop(image: UploadedImage) -> None:
         blob.delete()
         renditions.remove(sha256)
         blobs.remove(sha256)
+        # Once more: a viewer who still saw the row may have drawn the picture again.
+        transaction.on_commit(lambda: renditions.remove(sha256), robust=True)

@@ -1,5 +1,6 @@
 """A user's claim about an answer."""
 
+from django.db import transaction
 from django.db.models import Q
 
 from recognizer.predictions.models import Feedback, Owner, Prediction
@@ -12,16 +13,17 @@ class NotAnswered(RuntimeError):
 
 def claim(prediction: Prediction, *, owner: Owner, is_correct: bool, claimed_label: str = "") -> Feedback:
     """Store what the user says. A reviewer decides whether it counts. Raises NotAnswered."""
-    if prediction.status != Prediction.Status.SUCCEEDED:
-        raise NotAnswered("There is no answer to judge yet. Wait until the status is succeeded.")
-    return Feedback.objects.create(
-        prediction=prediction,
-        user=owner.user,
-        visitor=owner.visitor,
-        is_correct=is_correct,
-        claimed_label=claimed_label,
-        label=_meant(prediction, claimed_label) if claimed_label else None,
-    )
+    with transaction.atomic():
+        if not Prediction.objects.lock_answered(prediction):
+            raise NotAnswered("There is no answer to judge yet. Wait until the status is succeeded.")
+        return Feedback.objects.create(
+            prediction=prediction,
+            user=owner.user,
+            visitor=owner.visitor,
+            is_correct=is_correct,
+            claimed_label=claimed_label,
+            label=_meant(prediction, claimed_label) if claimed_label else None,
+        )
 
 
 def _meant(prediction: Prediction, words: str) -> Label | None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import IntegrityError, OperationalError, transaction
+from django.db.models import Exists, OuterRef
 
 from classifier_core.images import ImageHeader, read_header
 from recognizer.predictions import blobs, doorbell
 from recognizer.predictions.models import Blob, IdempotencyKey, Owner, Prediction, UploadedImage
-from recognizer.registry.models import RegisteredModel
+from recognizer.registry.models import Promotion, RegisteredModel
 
 DISK_FULL = ("database or disk is full", "No space left on device")  # as SQLite and as PostgreSQL say it
 
@@ -59,7 +60,7 @@ def submit(upload: Upload, *, owner: Owner, options: PredictOptions) -> Submissi
     The row is the truth and the message is only a doorbell: if the broker is down, the reconciler finds the row.
 
     Raises ImageRefused, UnknownModel, NothingServes, Overloaded or KeyReused before anything is stored;
-    StorageFull.
+    StorageFull; StorageUnavailable.
     """
     header = read_header(upload.raw, blobs.limits())
     model = _serving_model(options.model)
@@ -83,10 +84,11 @@ def submit(upload: Upload, *, owner: Owner, options: PredictOptions) -> Submissi
 
 
 def _serving_model(name: str) -> RegisteredModel:
-    model = RegisteredModel.objects.filter(name=name).first()
+    serves = Exists(Promotion.objects.filter(model=OuterRef("pk")))
+    model = RegisteredModel.objects.filter(name=name).annotate(serves=serves).first()
     if model is None:
         raise UnknownModel(f"There is no model named {name!r}. GET /api/models/ lists the names.")
-    if not model.promotions.exists():
+    if not model.serves:
         raise NothingServes(f"No version of the model {name!r} is promoted yet. Ask an administrator to promote one.")
     return model
 
@@ -126,11 +128,12 @@ def _insert(
 def _keep_blob(raw: bytes, header: ImageHeader, sha256: str) -> Blob:
     # The row is locked, so an erasure of the same bytes by another owner comes wholly before or wholly after us; if
     # before, it took the file along and ensure() writes it anew.
-    blob, _ = Blob.objects.select_for_update().get_or_create(
+    blob, is_new = Blob.objects.select_for_update().get_or_create(
         sha256=sha256,
         defaults={"num_bytes": len(raw), "format": header.format, "width": header.width, "height": header.height},
     )
-    blobs.ensure(sha256, raw)
+    if is_new:
+        blobs.ensure(sha256, raw)
     return blob
 
 

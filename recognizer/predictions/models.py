@@ -96,10 +96,15 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
         # PostgreSQL: rows locked by another worker are passed over. SQLite: the IMMEDIATE transaction is the lock.
         waiting = self.pending().select_for_update(skip_locked=True, of=("self",)).order_by("created_at", "pk")
         waiting = waiting.select_related("image")
-        first = waiting.first()
-        if first is None or first.attempts > 0:
-            return [first] if first else []
-        return list(waiting.filter(model=first.model_id, attempts=0)[:limit]) or [first]
+        rows = list(waiting[:limit])
+        if not rows or rows[0].attempts > 0:
+            return rows[:1]
+        return [row for row in rows if row.model_id == rows[0].model_id and row.attempts == 0]
+
+    def lock_answered(self, prediction: "Prediction") -> bool:
+        """Whether the answer is still there, locked until the transaction ends: an erasure comes before or after."""
+        answered = self.filter(pk=prediction.pk, status=Prediction.Status.SUCCEEDED)
+        return bool(answered.select_for_update().values_list("pk"))
 
     def return_expired(self, at: datetime) -> int:
         """Put rows whose worker vanished back in the queue, or end them after their last attempt."""
@@ -109,7 +114,7 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
             finished_at=at,
             lease_until=None,
             error_code="worker_died",
-            error_detail="The worker stopped at every attempt to read this image. Retry, or send another file.",
+            error_detail="No attempt to recognise this image came to an end. Retry, or send another file.",
         )
         return expired.update(status=Prediction.Status.PENDING, lease_until=None)
 
@@ -176,8 +181,8 @@ class Prediction(models.Model):
             models.Index(fields=["model", "-created_at"], name="prediction_by_model"),
             models.Index(fields=["version", "-created_at"], name="prediction_by_version"),
             models.Index(fields=["score"], name="prediction_by_score"),
-            models.Index(fields=["status", "-created_at"], name="prediction_by_status"),
-            models.Index(fields=["created_at", "id"], name="prediction_waiting", condition=Q(status="pending")),
+            # Also the queue, read backwards: SQLite does not use a partial index for it.
+            models.Index(fields=["status", "-created_at", "-id"], name="prediction_by_status"),
             models.Index(fields=["lease_until"], name="prediction_leased", condition=Q(status="running")),
         ]
         constraints = [

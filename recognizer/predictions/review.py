@@ -1,6 +1,7 @@
 """A reviewer's verdict on an answer."""
 
 from django.contrib.auth.models import User
+from django.db import transaction
 
 from recognizer.predictions.feedback import NotAnswered
 from recognizer.predictions.models import Feedback, Prediction, Review
@@ -20,8 +21,15 @@ def record(
     via: Review.Via = Review.Via.ADMIN,
 ) -> Review:
     """Store a verdict. The newest one counts. Raises NotAnswered or WrongLabel."""
-    if prediction.status != Prediction.Status.SUCCEEDED:
-        raise NotAnswered("Only an answered recognition can be reviewed.")
+    with transaction.atomic():
+        if not Prediction.objects.lock_answered(prediction):
+            raise NotAnswered("Only an answered recognition can be reviewed.")
+        return _record(prediction, verdict, reviewer=reviewer, label=label, via=via)
+
+
+def _record(
+    prediction: Prediction, verdict: Review.Verdict, *, reviewer: User, label: Label | None, via: Review.Via
+) -> Review:
     if verdict == Review.Verdict.CONFIRMED:
         label = Label.objects.get(model=prediction.model_id, key=prediction.label)
     if label and label.model_id != prediction.model_id:

@@ -27,6 +27,9 @@ def classify_pending() -> None:
     from recognizer.predictions.classify import classify_batch  # loads a runtime: workers only
 
     doorbell.clear()  # before the first claim, or a ring between the two is lost
+    Prediction.objects.return_expired(
+        now()
+    )  # here too: under a steady backlog this runs every 2 s, whatever else waits
     end = time.monotonic() + DRAIN_SECONDS
     while batch := Prediction.objects.claim(limit=settings.RECOGNIZER_BATCH_SIZE, lease=LEASE):
         classify_batch(batch)
@@ -40,20 +43,20 @@ def reconcile() -> None:
     """Return rows of vanished workers and ring for rows whose ring was lost. Two at once are harmless."""
     Prediction.objects.return_expired(now())
     if Prediction.objects.pending().filter(created_at__lt=now() - STALE).exists():
-        doorbell.clear()
         doorbell.ring()
 
 
-@shared_task(name="sweep", time_limit=600)
+@shared_task(name="sweep", time_limit=BATCH_SECONDS)
 def sweep() -> None:
-    """Remove what no row names any more: half-written files, orphan blobs, old idempotency keys."""
-    from recognizer.predictions.sweeping import sweep_leftovers
+    """Remove what no row names any more, a small part of all files a minute: recognition waits meanwhile."""
+    from recognizer.predictions.sweeping import sweep_part
 
-    sweep_leftovers()
+    sweep_part(int(time.time() // 60))
 
 
 @worker_ready.connect
 def _look_for_work(**_: object) -> None:
+    Prediction.objects.return_expired(now())
     doorbell.clear()
     doorbell.ring()
 

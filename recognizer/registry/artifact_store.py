@@ -7,11 +7,11 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.files.base import File
-from django.core.files.storage import FileSystemStorage, default_storage, storages
+from django.core.files.storage import default_storage
 
 from classifier_core.artifact import Artifact, load_artifact
 from classifier_core.errors import ArtifactInvalid
-from recognizer.storage import sync_folder, sync_tree
+from recognizer.storage import is_local, reachable, sync_folder, sync_tree
 
 
 def folder_of(sha256: str) -> Path:
@@ -20,16 +20,19 @@ def folder_of(sha256: str) -> Path:
 
 
 def fetch(sha256: str) -> Artifact:
-    """The artifact, checked, from the local copy or else from storage. Raises ArtifactInvalid."""
+    """The artifact, checked, from the local copy or else from storage.
+
+    Raises ArtifactInvalid, or StorageUnavailable.
+    """
     folder = folder_of(sha256)
-    if not folder.exists() and not _storage_is_local():
+    if not folder.exists() and not is_local():
         _download(sha256, folder)
     return load_artifact(folder, sha256=sha256)
 
 
 def publish(sha256: str) -> None:
     """Put the local copy where every worker finds it."""
-    if _storage_is_local():
+    if is_local():
         return
     folder = folder_of(sha256)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -37,15 +40,12 @@ def publish(sha256: str) -> None:
             default_storage.save(f"artifacts/{sha256}/{path.relative_to(folder)}", File(file))
 
 
-def _storage_is_local() -> bool:
-    return isinstance(storages["default"], FileSystemStorage)
-
-
 def _download(sha256: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
-        _download_level(f"artifacts/{sha256}", scratch)
+        with reachable():
+            _download_level(f"artifacts/{sha256}", scratch)
         move_in(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

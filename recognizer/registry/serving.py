@@ -11,7 +11,7 @@ from typing import Literal, cast
 import numpy as np
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.utils.timezone import now
 
 from classifier_core.artifact import Artifact
@@ -65,7 +65,7 @@ def serving_version(model_id: int) -> ServingVersion:
 
 def start() -> None:
     """Load every desired version, then keep following promotions in a thread of this process."""
-    refresh()
+    _refresh_or_log()
     threading.Thread(target=_follow, name="serving", daemon=True).start()
 
 
@@ -77,6 +77,7 @@ def stop() -> None:
 
 def refresh() -> None:
     """Load what is desired, report what is loaded. A version that does not load leaves the previous one answering."""
+    report()  # before a load, which may take longer than a report lives
     for promotion in Promotion.objects.desired().select_related("version__model"):
         current = _loaded.get(promotion.model_id)
         if current is None or current.row.pk != promotion.version_id:
@@ -118,12 +119,16 @@ def _described(model_id: int) -> dict[str, object]:
 
 def _follow() -> None:
     while not _stopping.wait(REFRESH_SECONDS):
-        try:
-            refresh()
-        except DatabaseError:
-            log.exception("cannot follow promotions")
-        finally:
-            connection.close()
+        _refresh_or_log()
+        connection.close()
+
+
+def _refresh_or_log() -> None:
+    # The outermost frame of the thread: whatever goes wrong this time, the next time may go right.
+    try:
+        refresh()
+    except Exception:
+        log.exception("cannot follow promotions, trying again soon")
 
 
 def _try_load(model: RegisteredModel) -> None:

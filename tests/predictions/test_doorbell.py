@@ -114,7 +114,7 @@ def test_reconcile_rings_for_what_waited_long(fruit: RegisteredModel, client: Cl
     Prediction.objects.update(created_at=Prediction.objects.get().created_at - 2 * tasks.STALE)
     tasks.reconcile()
     tasks.reconcile()
-    assert broker.llen("predict") == 2
+    assert broker.llen("predict") == 1  # a second one while the first is on its way would only fill the queue
 
 
 @pytest.mark.django_db

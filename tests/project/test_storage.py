@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
@@ -17,7 +18,7 @@ from django.test import Client
 
 from recognizer.predictions import blobs, renditions
 from recognizer.predictions.models import Blob, IdempotencyKey, Owner, Prediction, UploadedImage
-from recognizer.predictions.sweeping import KEY_LIFETIME, ORPHAN_SECONDS, remove_orphan, sweep_leftovers
+from recognizer.predictions.sweeping import KEY_LIFETIME, NUM_PARTS, ORPHAN_AGE, remove_orphan, sweep_part
 from recognizer.registry.models import RegisteredModel
 from tests.recognition import blob_files, picture, post, upload
 
@@ -110,6 +111,11 @@ def test_picture_is_shown_on_a_full_disk(client: Client, fruit: RegisteredModel,
 # Leftovers
 
 
+def sweep_all() -> None:
+    for part in range(NUM_PARTS):
+        sweep_part(part)
+
+
 def age(path: Path, seconds: float) -> None:
     os.utime(path, (time.time() - seconds,) * 2)
 
@@ -118,22 +124,22 @@ def age(path: Path, seconds: float) -> None:
 def orphan(media: Path) -> Path:
     """A blob without a row, written long ago."""
     path = media / blobs.name_of(blobs.write(b"nobody's"))
-    age(path, ORPHAN_SECONDS + 60)
+    age(path, ORPHAN_AGE.total_seconds() + 60)
     return path
 
 
 @pytest.mark.django_db
 def test_old_orphan_is_swept(orphan: Path):
-    sweep_leftovers()
+    sweep_all()
 
     assert not orphan.exists()
 
 
 @pytest.mark.django_db
 def test_young_orphan_stays(orphan: Path):
-    age(orphan, ORPHAN_SECONDS - 60)
+    age(orphan, ORPHAN_AGE.total_seconds() - 60)
 
-    sweep_leftovers()
+    sweep_all()
 
     assert orphan.exists()
 
@@ -142,9 +148,9 @@ def test_young_orphan_stays(orphan: Path):
 def test_named_blob_stays_however_old(fruit: RegisteredModel, media: Path):
     upload(owner=Owner(visitor=uuid.uuid4()))
     [path] = blob_files(media)
-    age(path, 10 * ORPHAN_SECONDS)
+    age(path, 10 * ORPHAN_AGE.total_seconds())
 
-    sweep_leftovers()
+    sweep_all()
 
     assert path.exists()
 
@@ -154,9 +160,9 @@ def test_half_written_file_is_swept(media: Path):
     blobs.write(b"x")
     part = next(path.parent for path in blob_files(media)) / ".name.abc.part"
     part.write_bytes(b"half")
-    age(part, ORPHAN_SECONDS + 60)
+    age(part, ORPHAN_AGE.total_seconds() + 60)
 
-    sweep_leftovers()
+    sweep_all()
 
     assert not part.exists()
 
@@ -165,11 +171,20 @@ def test_half_written_file_is_swept(media: Path):
 def test_picture_of_a_vanished_blob_is_swept(media: Path):
     name = renditions.name_of("a" * 64, "thumbnail")
     default_storage.save(name, ContentFile(b"pixels"))
-    age(media / name, ORPHAN_SECONDS + 60)
+    age(media / name, ORPHAN_AGE.total_seconds() + 60)
 
-    sweep_leftovers()
+    sweep_all()
 
     assert not (media / name).exists()
+
+
+@pytest.mark.django_db
+def test_healthy_files_cost_one_query_for_many(fruit: RegisteredModel, django_assert_max_num_queries: Any):
+    for _ in range(5):
+        upload(owner=Owner(visitor=uuid.uuid4()))
+
+    with django_assert_max_num_queries(4):  # the keys are deleted in up to three
+        sweep_part(int(Blob.objects.get().sha256[:2], 16))
 
 
 @pytest.mark.django_db
@@ -179,7 +194,7 @@ def test_old_keys_are_swept(fruit: RegisteredModel):
     old = IdempotencyKey.objects.get(key="old")
     IdempotencyKey.objects.filter(pk=old.pk).update(created_at=old.created_at - KEY_LIFETIME)
 
-    sweep_leftovers()
+    sweep_all()
 
     assert [row.key for row in IdempotencyKey.objects.all()] == ["new"]
 
@@ -191,7 +206,7 @@ def test_sweep_waits_for_an_upload_of_the_same_bytes(transactional_db: None, orp
 
     def sweep() -> None:
         inserted.wait()
-        remove_orphan(orphan)
+        remove_orphan(blobs.name_of(orphan.name))
         swept.set()
         connection.close()
 
