@@ -39,6 +39,8 @@ class ImageHeader:
 
 DEFAULT_LIMITS = ImageLimits()
 
+STRIP_ROWS = 256  # of a 16-bit picture converted at a time
+
 # The one plugin per format, and not Image.open: that would also try MPO, and warn about damaged ones.
 _OPENERS: dict[str, type[ImageFile]] = {
     "JPEG": JpegImageFile,
@@ -92,7 +94,8 @@ def decode(raw: bytes, *, shorter_side: int | None = None, limits: ImageLimits =
     A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as its shorter side stays at least `shorter_side` pixels
     (12 megapixels: 43 ms instead of 178).
 
-    Raises ImageRefused for what `read_header` refuses, ImageUndecodable when the pixels cannot be read.
+    Raises ImageRefused for what `read_header` refuses, ImageUndecodable when the pixels cannot be read, MemoryError when
+    this machine has too little memory for them.
     """
     image_format, header = _inspect(raw, limits)
     try:
@@ -102,8 +105,6 @@ def decode(raw: bytes, *, shorter_side: int | None = None, limits: ImageLimits =
             image.draft(None, (shorter_side, shorter_side))
         image.load()
         return _upright(_to_rgb(image), header.orientation)
-    except MemoryError as error:
-        raise ImageUndecodable("The picture needs more memory to decode than there is. Send a smaller one.") from error
     except _READER_ERRORS as error:
         raise ImageUndecodable(
             f"The picture cannot be decoded: {_reason(error)}. Open it, save it as JPEG or PNG and send that."
@@ -181,9 +182,19 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
-    # Pillow's own conversion clips at 255, which turns a 16-bit picture white.
-    samples = np.asarray(image).astype(np.int64)
-    return Image.fromarray((samples.clip(0, 65535) >> 8).astype(np.uint8))
+    """Grey in 8 bits, transparent parts white.
+
+    Pillow's own conversion clips at 255, which turns a 16-bit picture white. Strips keep numpy's copies small.
+    """
+    grey = np.empty((image.height, image.width), np.uint8)
+    transparent = image.info.get("transparency")
+    for top in range(0, image.height, STRIP_ROWS):
+        bottom = min(top + STRIP_ROWS, image.height)
+        samples = np.asarray(image.crop((0, top, image.width, bottom)))
+        grey[top:bottom] = samples.clip(0, 65535) >> 8
+        if transparent is not None:
+            grey[top:bottom][samples == transparent] = 255
+    return Image.fromarray(grey)
 
 
 def _over_white(image: Image.Image) -> Image.Image:
