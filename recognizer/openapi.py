@@ -15,6 +15,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
     errors = serializers.ListField(child=serializers.DictField(), required=False)  # type: ignore[assignment]
     id = serializers.UUIDField(required=False, help_text="The stored prediction, where there is one.")
+    access = serializers.CharField(required=False, help_text="With `id`, after an upload without sign-in: its token.")
 
 
 def problems(*statuses: int) -> dict[tuple[int, str], type[ProblemSerializer]]:

@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -58,17 +58,27 @@ def _midnight(day: date) -> datetime:
     return make_aware(datetime.combine(day, time.min))
 
 
+def moment_of(text: str) -> datetime | None:
+    """A moment that the database can compare; None for what is none, or lies outside of the calendar in UTC."""
+    try:
+        moment = parse_datetime(text)
+        return moment.astimezone(UTC) if moment and is_aware(moment) else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def _cursor_of(row: Prediction) -> str:
     return f"{row.created_at.isoformat()}_{row.pk.hex}"
 
 
 def _after(rows: QuerySet[Prediction], cursor: str) -> QuerySet[Prediction]:
     created_at, _, pk = cursor.partition("_")
+    last = moment_of(created_at)
     try:
-        last, last_pk = parse_datetime(created_at), uuid.UUID(pk)
+        last_pk = uuid.UUID(pk)
     except ValueError:
         return rows
-    if last is None or not is_aware(last):
+    if last is None:
         return rows
     # The first condition repeats part of the second: it is the one an index can use.
     return rows.filter(created_at__lte=last).filter(Q(created_at__lt=last) | Q(pk__lt=last_pk))

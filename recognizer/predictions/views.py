@@ -8,7 +8,6 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.utils.dateparse import parse_datetime
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -27,6 +26,7 @@ from recognizer.openapi import problems
 from recognizer.predictions import doorbell, erasure, feedback, renditions
 from recognizer.predictions.describe import describe, describe_all, describe_new, with_details
 from recognizer.predictions.filters import PredictionFilter
+from recognizer.predictions.history import moment_of
 from recognizer.predictions.intake import Submission, submit
 from recognizer.predictions.models import Owner, Prediction
 from recognizer.predictions.ownership import (
@@ -154,11 +154,11 @@ def _reply(submission: Submission, owner: Owner, *, seconds: float) -> HttpRespo
         body = describe_new(prediction)
     else:
         body = describe(with_details(Prediction.objects.all()).get(pk=prediction.pk))
+    access = {} if owner.user else {"access": str(AccessToken(prediction.pk))}
+    body |= access
     error = body["error"]
     if error and error["code"] == "undecodable":
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, error["detail"], code="undecodable", id=body["id"])
-    if owner.user is None:
-        body["access"] = str(AccessToken(prediction.pk))
+        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, error["detail"], code="undecodable", id=body["id"], **access)
     if body["finished_at"]:
         return Response(body)
     headers = {"Location": body["url"], "Retry-After": RETRY_AFTER_SECONDS}
@@ -174,11 +174,7 @@ class NewestFirst(CursorPagination):
     def decode_cursor(self, request: Request) -> Cursor | None:
         """Raises NotFound also for a position that is no date, which the database would stumble over."""
         cursor = super().decode_cursor(request)
-        try:
-            is_readable = cursor is None or cursor.position is None or parse_datetime(str(cursor.position)) is not None
-        except ValueError:
-            is_readable = False
-        if not is_readable:
+        if cursor and cursor.position is not None and moment_of(str(cursor.position)) is None:
             raise NotFound(self.invalid_cursor_message)
         return cursor
 

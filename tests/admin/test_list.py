@@ -87,6 +87,33 @@ def test_label_filter_takes_key_or_row(client: Client) -> None:
     assert listed(client, label="no-such-label") == set()
 
 
+def test_label_key_may_be_a_number(client: Client) -> None:
+    version = labelled_version("digits", "2", "1")
+    one, two = answered(version, "1"), answered(version, "2")
+    staff(client, "predictions.view_prediction")
+
+    assert listed(client, label="key:1") == {one}
+    assert listed(client, label=Label.objects.get(key="2").pk) == {two}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"label": "²"},
+        {"version": "²"},
+        {"version": "9" * 5000},
+        {"label": "9" * 30},
+        {"created_at_to": "9999-12-31"},
+        {"created_at_from": "0001-01-01"},
+    ],
+)
+def test_senseless_filter_is_never_our_failure(client: Client, question: dict[str, str]) -> None:
+    answered(labelled_version())
+    staff(client, "predictions.view_prediction")
+
+    listed(client, **question)
+
+
 def test_score_filter_takes_shares_and_percent(client: Client) -> None:
     version = labelled_version()
     low, _, high = answered(version, score=0.1), answered(version, score=0.5), answered(version, score=0.95)

@@ -81,7 +81,18 @@ def cursor(text: str) -> str:
     return quote(b64encode(text.encode()).decode())
 
 
-@pytest.mark.parametrize("bad", ["x", cursor("p=soon"), cursor("p=2026-13-45"), cursor("o=x&p="), cursor("p=\0")])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "x",
+        cursor("p=soon"),
+        cursor("p=2026-13-45"),
+        cursor("o=x&p="),
+        cursor("p=\0"),
+        cursor("p=0001-01-01 00:00:00+23:59"),
+        cursor("p=2026-01-01 00:00:00"),
+    ],
+)
 def test_bad_cursor_is_a_problem(client: Client, history: list[Prediction], bad: str):
     reply = client.get(f"{URL}?cursor={bad}")
 

@@ -313,6 +313,8 @@ def test_undecodable_image_is_422_with_its_row(client: Client, worker: None):
     assert reply["Content-Type"] == "application/problem+json"
     assert Prediction.objects.get(pk=reply.json()["id"]).status == "failed"
     assert client.get(f"/api/predictions/{reply.json()['id']}/").json()["error"]["code"] == "undecodable"
+    token = {"Authorization": f"Bearer {reply.json()['access']}"}  # a program keeps no cookie
+    assert Client().delete(f"/api/predictions/{reply.json()['id']}/", headers=token).status_code == 204
 
 
 def test_two_who_wait_for_one_row_both_get_it(client: Client, worker: None, admin_user: User):

@@ -124,7 +124,17 @@ def test_next_page_keeps_the_filter(client: Client, anna: User, version: ModelVe
     assert len(client.get(f"/history/?{older}").context["tiles"]) == 1
 
 
-@pytest.mark.parametrize("cursor", ["x", "_", "2026-01-01_x", f"2026-01-01T00:00:00_{uuid.UUID(int=1).hex}", "9" * 500])
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "x",
+        "_",
+        "2026-01-01_x",
+        f"2026-01-01T00:00:00_{uuid.UUID(int=1).hex}",
+        "9" * 500,
+        f"0001-01-01T00:00:00+23:59_{uuid.UUID(int=1).hex}",
+    ],
+)
 def test_unreadable_cursor_is_the_first_page(client: Client, anna: User, version: ModelVersion, cursor: str):
     row = answered(version, user=anna)
 

@@ -22,6 +22,8 @@ from recognizer.registry.models import Label, ModelVersion
 MAX_COUNTED = 10_000
 MAX_FILES_FOUND = 300  # newest first; who wants older ones adds letters or a date
 HEX_DIGITS = 32  # of a whole id
+MAX_DIGITS = 18  # of a row's number: what fits 64 bits
+KEY_PREFIX = "key:"  # no key has a colon
 
 
 class CappedPaginator(Paginator[Any]):
@@ -65,9 +67,11 @@ class LabelFilter(admin.SimpleListFilter):
 
     @cached_property
     def label(self) -> Label | None:
-        """The label of the address: by its row, as the select box names it, or by its key."""
+        """The label of the address: by its row's number, as the select box names it, or by its key; `key:7` is one."""
         chosen = self.value() or ""
-        return Label.objects.filter(**{"pk" if chosen.isdigit() else "key": chosen}).first() if chosen else None
+        row = _row_number(chosen)
+        named = Q(key=chosen.removeprefix(KEY_PREFIX)) if row is None else Q(pk=row)
+        return Label.objects.filter(named).first()
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         yield {"form": LabelForm(name=self.parameter_name, value=str(self.label.pk) if self.label else None)}
@@ -76,6 +80,10 @@ class LabelFilter(admin.SimpleListFilter):
         if not self.value():
             return queryset
         return queryset.filter(label=self.label.key) if self.label else queryset.none()
+
+
+def _row_number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else None
 
 
 class VersionFilter(DropdownFilter):
@@ -87,8 +95,8 @@ class VersionFilter(DropdownFilter):
         return [(str(version.pk), str(version)) for version in versions]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
-        chosen = self.value() or ""
-        return queryset.filter(version=int(chosen)) if chosen.isdigit() else queryset
+        row = _row_number(self.value() or "")
+        return queryset if row is None else queryset.filter(version=row)
 
 
 class KnownFilter(DropdownFilter):
@@ -159,7 +167,7 @@ class DateFilter(RangeDateFilter):
         first, last = (_day(self.used_parameters.get(f"created_at_{end}")) for end in ("from", "to"))
         if first:
             queryset = queryset.filter(created_at__gte=midnight(first))
-        if last:
+        if last and last < date.max:
             queryset = queryset.filter(created_at__lt=midnight(last + timedelta(days=1)))
         return queryset
 
