@@ -35,7 +35,7 @@ check: ## format, lint, types, layers, templates, migrations
 	$(MANAGE) check --fail-level WARNING
 	$(MANAGE) makemigrations --check --dry-run
 
-bench: ## requests a second of a fresh service, beside the limit of this machine
+bench: ## requests a second of a fresh service, beside the limit of this machine (ARGS=--help: its parts, and the admin list's bench)
 	@requirements/install.sh runtime ml dev
 	@exec $(PYTHON_BIN) -m bench $(ARGS)
 

@@ -2,8 +2,12 @@
 
 `python -m bench.limit ARTIFACT_FOLDER SPEC PHOTO SECONDS` prints one line of JSON. SPEC is like openvino-cpu-bfloat16.
 A process of its own, so that nothing of it weighs on the service afterwards.
+
+With `--export-onnx PATH` it also writes the very graph that is measured, without the feature map that serving drops, so
+that another program can measure the same network.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -15,9 +19,11 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import onnx
 
 from classifier_core.artifact import Artifact, load_artifact
 from classifier_core.engines import Device, Engine, EngineName, EngineSpec, Precision, load_engine
+from classifier_core.engines.graph import load_graph
 
 BATCH_SIZE = 8
 NUM_WARM_UPS = 3
@@ -117,10 +123,38 @@ def parse_spec(text: str) -> EngineSpec:
     return {str(spec): spec for spec in specs}[text]
 
 
+def export_onnx(folder: Path, path: Path) -> None:
+    """Write the artifact's graph as it is served: logits and features, no feature map. Input normalised float32."""
+    model = onnx.load_from_string(load_graph(load_artifact(folder)).onnx)
+    kept = [output for output in model.graph.output if output.name != "feature_map"]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    onnx.save(model, path)
+
+
 def main() -> None:
-    folder, spec, photo, seconds = sys.argv[1:]
-    limit = measure(Path(folder), parse_spec(spec), Path(photo).read_bytes(), seconds=float(seconds))
+    options = parse(sys.argv[1:])
+    if options.export_onnx:
+        export_onnx(options.artifact, options.export_onnx)
+    limit = measure(options.artifact, options.spec, options.photo.read_bytes(), seconds=options.seconds)
     print(json.dumps(asdict(limit)))
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.limit", description=__doc__.splitlines()[0])
+    parser.add_argument("artifact", type=Path, help="its folder, with the exported graph")
+    parser.add_argument("spec", type=_spec, help="such as openvino-cpu-bfloat16")
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("seconds", type=float, help="of each of the two ways")
+    parser.add_argument("--export-onnx", type=Path, help="also write the measured graph here")
+    return parser.parse_args(arguments)
+
+
+def _spec(text: str) -> EngineSpec:
+    try:
+        return parse_spec(text)
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no spec like openvino-cpu-bfloat16") from None
 
 
 if __name__ == "__main__":

@@ -95,9 +95,23 @@ def _table_lines(table: Table) -> Iterator[str]:
         yield f"    {row.num_clients} clients: {sum(row.cpu_ms.values()):.1f} ms ({programs})"
 
 
+def missed_floors(tables: list[Table]) -> list[str]:
+    """A sentence for each figure under its floor."""
+    return [
+        f"{table.model}, {table.photo}, {row.num_clients} clients: {row.ratio:.2f} of the limit is under {floor:.2f}."
+        for table in tables
+        for row in table.rows
+        if (floor := _floor(table, row)) is not None and row.ratio < floor
+    ]
+
+
+def _floor(table: Table, row: Row) -> float | None:
+    return FLOORS.get((table.architecture, table.photo, row.num_clients))
+
+
 def _cells(table: Table, row: Row) -> list[str]:
     load = row.load
-    floor = FLOORS.get((table.architecture, table.photo, row.num_clients))
+    floor = _floor(table, row)
     times = ["-" if value is None else f"{value:.1f}" for value in (load.p50_ms, load.p95_ms, load.p99_ms)]
     counts = [str(count) for count in (load.num_answers, load.num_pending, load.num_refused, load.num_lost)]
     judged = "-" if floor is None else f"{floor:.2f} {'ok' if row.ratio >= floor else 'NO'}"

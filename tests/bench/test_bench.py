@@ -6,12 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from openvino import Core
 from PIL import Image
 
-from bench.limit import parse_spec
+from bench.__main__ import judge
+from bench.client import Load
+from bench.limit import Limit, export_onnx, parse_spec
+from bench.measure import Row, Table
 from bench.photos import SIZES, write_photo
-from classifier_core.engines import EngineSpec
+from classifier_core.artifact import load_artifact
+from classifier_core.engines import EngineSpec, load_engine
 from tests.service import PROJECT_DIR
 
 CLIENTS = [1, 3]
@@ -84,3 +91,42 @@ def test_a_spec_is_read_as_it_prints() -> None:
     assert parse_spec(str(spec)) == spec
     with pytest.raises(KeyError):
         parse_spec("openvino-cpu-float8")
+
+
+def table(ratio: float) -> Table:
+    load = Load(10 * ratio, 1, 1, 1, 10, 0, 0, 0, 10, 0.0)
+    return Table(
+        model="fruit",
+        architecture="mobilenet_v2",
+        spec="openvino-cpu-float32",
+        photo="500x375",
+        photo_kilobytes=73,
+        limits=[Limit(10, 10, 100, 100)] * 2,
+        rows=[Row(1, load, 0.1, {}), Row(8, load, ratio, {})],  # one client has no floor
+    )
+
+
+def test_a_figure_under_its_floor_ends_with_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert judge([table(0.5)], is_quick=False) == 0
+    assert judge([table(0.49)], is_quick=False) == 1
+    assert capsys.readouterr().err == "fruit, 500x375, 8 clients: 0.49 of the limit is under 0.50.\n"
+
+
+def test_a_quick_look_is_not_judged() -> None:
+    assert judge([table(0.1)], is_quick=True) == 0
+
+
+@pytest.mark.service
+def test_the_graph_for_other_programs_is_the_served_one(prepared_data: Path, tmp_path: Path) -> None:
+    artifact = load_artifact(next((prepared_data / "media" / "artifacts").iterdir()))
+    size = artifact.preprocessing.crop_size
+    pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+
+    export_onnx(artifact.folder, tmp_path / "model.onnx")
+
+    assert [output.name for output in onnx.load(tmp_path / "model.onnx").graph.output] == ["logits", "features"]
+    mean, std = (255 * np.asarray(values) for values in (artifact.preprocessing.mean, artifact.preprocessing.std))
+    images = ((pixels - mean) / std).astype(np.float32).transpose(0, 3, 1, 2)
+    compiled = Core().compile_model(tmp_path / "model.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    served = load_engine(artifact, EngineSpec(), num_threads=1).run(pixels)
+    np.testing.assert_allclose(compiled(images)["logits"], served.logits, atol=1e-3)
