@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from django.core.exceptions import DisallowedHost, PermissionDenied
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import requires_csrf_token
@@ -17,6 +19,9 @@ from recognizer.predictions.erasure import StillRunning
 from recognizer.predictions.feedback import NotAnswered
 from recognizer.predictions.intake import KeyReused, NothingServes, Overloaded, UnknownModel
 from recognizer.predictions.renditions import TooManyPictures
+from recognizer.storage import StorageUnavailable
+
+log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_SECONDS = "2"
@@ -35,6 +40,7 @@ STATUS_OF_ERROR: dict[type[Exception], tuple[int, str]] = {
     Overloaded: (503, "overloaded"),
     KeyReused: (422, "idempotency-key-reused"),
     StorageFull: (507, "storage-full"),
+    StorageUnavailable: (503, "storage-unavailable"),
     StillRunning: (409, "still-running"),
     NotAnswered: (409, "not-answered"),
     TooManyPictures: (503, "too-many-pictures"),
@@ -74,11 +80,19 @@ def known_problem(error: Exception) -> JsonResponse | None:
     """The reply to an error of one of our steps."""
     if isinstance(error, ImageRefused):
         return problem(STATUS_OF_REFUSAL[error.code], str(error), code=error.code.replace("_", "-"))
+    if isinstance(error, OperationalError):
+        log.error("the database does not answer", exc_info=error)
+        return _unavailable("The database does not answer. Nothing is lost; try again in a moment.", "no-database")
     if type(error) not in STATUS_OF_ERROR:
         return None
     status, code = STATUS_OF_ERROR[type(error)]
-    headers = {"Retry-After": RETRY_SECONDS} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    return problem(status, str(error), code=code, headers=headers)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return _unavailable(str(error), code)
+    return problem(status, str(error), code=code)
+
+
+def _unavailable(detail: str, code: str) -> JsonResponse:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, code=code, headers={"Retry-After": RETRY_SECONDS})
 
 
 def _from_api(error: exceptions.APIException) -> JsonResponse:
