@@ -45,7 +45,7 @@ class Classifier:
     def classify(self, pixels: Sequence[Pixels], *, top_k: int) -> list[Classification]:
         """One answer per picture, run as one batch. A picture's answer does not depend on its neighbours.
 
-        The pictures come from `artifact.preprocessing`.
+        The pictures come from `artifact.preprocessing`. Raises EngineFailed.
         """
         if not pixels:
             return []

@@ -40,6 +40,10 @@ class EngineUnavailable(ClassifierError):
     """The asked-for engine, device, precision or engine file is not there."""
 
 
+class EngineFailed(ClassifierError):
+    """A loaded engine could not answer: the runtime gave up, or its device is out of memory."""
+
+
 class UnknownArchitecture(ClassifierError):
     """No network of that name can be built here."""
 

@@ -30,8 +30,8 @@ def export_onnx(artifact: Artifact, *, num_threads: int = 2) -> dict[int, Parity
 
     A graph that is there already is checked for damage and left alone.
 
-    Raises ExportFailed when the graph does not compute what torch computes (then nothing is written),
-    EngineUnavailable when a damaged graph is in the way.
+    Raises ExportFailed when there is no such graph or it does not compute what torch computes (then nothing is
+    written), EngineUnavailable when a damaged graph is in the way, EngineFailed.
     """
     if graph_folder(artifact).exists():
         return load_graph(artifact).parity
@@ -53,17 +53,24 @@ def _trace(reference: TorchEngine, artifact: Artifact) -> bytes:
         # The tracing exporter is deprecated, but takes 1.5 s where its successor takes 18, and writes one file.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", TracerWarning)
-        torch.onnx.export(
-            reference.network,
-            (example,),
-            file,  # type: ignore[arg-type]  # the tracing exporter takes an open file, too
-            dynamo=False,
-            opset_version=_OPSET,
-            input_names=[INPUT],
-            output_names=list(OUTPUTS),
-            dynamic_axes={name: {0: "batch"} for name in (INPUT, *OUTPUTS)},
-        )
+        try:
+            _export(reference, example, file)
+        except RuntimeError as error:  # an operation that ONNX does not have, above all
+            raise ExportFailed(f"{artifact.architecture} cannot be exported to ONNX: {error}") from error
     return file.getvalue()
+
+
+def _export(reference: TorchEngine, example: torch.Tensor, file: io.BytesIO) -> None:
+    torch.onnx.export(
+        reference.network,
+        (example,),
+        file,  # type: ignore[arg-type]  # the tracing exporter takes an open file, too
+        dynamo=False,
+        opset_version=_OPSET,
+        input_names=[INPUT],
+        output_names=list(OUTPUTS),
+        dynamic_axes={name: {0: "batch"} for name in (INPUT, *OUTPUTS)},
+    )
 
 
 def _measure(reference: Engine, candidate: Engine, artifact: Artifact) -> dict[int, Parity]:

@@ -1,5 +1,7 @@
 """The runtimes that turn pixels into logits. Importing this package loads none of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -7,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classifier_core.artifact import Artifact
-from classifier_core.errors import EngineUnavailable
+from classifier_core.errors import EngineFailed, EngineUnavailable
 
 EngineName = Literal["openvino", "torch"]
 Device = Literal["cpu", "cuda"]
@@ -46,8 +48,24 @@ class Engine(Protocol):
     spec: EngineSpec
 
     def run(self, pixels: Batch) -> EngineOutput:
-        """The answer for uint8 pixels [N, height, width, channels] as `Preprocessing` makes them."""
+        """The answer for uint8 pixels [N, height, width, channels] as `Preprocessing` makes them.
+
+        Raises EngineFailed when the runtime cannot answer.
+        """
         ...
+
+
+@contextmanager
+def in_words(kind: type[EngineUnavailable] | type[EngineFailed], what: str) -> Iterator[None]:
+    """Turns what a runtime throws into `kind`. Both runtimes say everything, CUDA out of memory too, as RuntimeError.
+
+    MemoryError passes: the machine is short of memory, which is no fault of the engine.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = next(iter(str(error).strip().splitlines()), "no reason given")
+        raise kind(f"{what}: {reason}") from error
 
 
 _SUPPORTED: dict[tuple[str, str], tuple[Precision, ...]] = {
@@ -63,7 +81,7 @@ def load_engine(artifact: Artifact, spec: EngineSpec, *, num_threads: int, featu
     `num_threads` bounds CPU work; torch keeps one such bound for the whole process.
 
     Raises EngineUnavailable when engine, device, precision or exported graph is not there: nothing falls back in
-    silence. Raises ArtifactInvalid when the weights do not fit the architecture.
+    silence; also when the runtime cannot load it. Raises ArtifactInvalid when the weights do not fit the architecture.
     """
     if spec.precision not in _SUPPORTED.get((spec.engine, spec.device), ()):
         offers = ", ".join(

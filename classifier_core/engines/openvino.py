@@ -6,9 +6,9 @@ import numpy as np
 import openvino as ov
 from openvino.preprocess import PrePostProcessor
 
-from classifier_core.engines import Batch, EngineOutput, EngineSpec
+from classifier_core.engines import Batch, EngineOutput, EngineSpec, in_words
 from classifier_core.engines.graph import INPUT
-from classifier_core.errors import EngineUnavailable
+from classifier_core.errors import EngineFailed, EngineUnavailable
 from classifier_core.preprocessing import Preprocessing
 
 _PRECISION_HINTS = {"float32": "f32", "bfloat16": "bf16"}
@@ -27,23 +27,21 @@ class OpenVINOEngine:
             raise EngineUnavailable("This CPU does not compute in bfloat16. Choose float32.")
         self.spec = spec
         self._lock = Lock()
-        core = ov.Core()
-        model = core.read_model(onnx)
-        if not feature_map:
-            _drop_feature_map(model)
         options = {
             "INFERENCE_NUM_THREADS": num_threads,
             "PERFORMANCE_HINT": "LATENCY",
             # Said even for float32: where the CPU can, OpenVINO would choose bfloat16 by itself.
             "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[spec.precision],
         }
-        compiled = core.compile_model(_with_normalisation(model, preprocessing), "CPU", options)
+        with in_words(EngineUnavailable, "OpenVINO cannot load the exported graph"):
+            model = _read_model(onnx, preprocessing, feature_map=feature_map)
+            compiled = ov.Core().compile_model(model, "CPU", options)
+            self._request = compiled.create_infer_request()
         self._outputs = [output.any_name for output in compiled.outputs]
-        self._request = compiled.create_infer_request()
 
     def run(self, pixels: Batch) -> EngineOutput:
-        """The answer for uint8 pixels [N, height, width, channels]."""
-        with self._lock:
+        """The answer for uint8 pixels [N, height, width, channels]. Raises EngineFailed."""
+        with self._lock, in_words(EngineFailed, "OpenVINO could not answer"):
             # Shared in, because the pixels are not touched; copied out, because the next run reuses the buffers.
             result = self._request.infer([np.ascontiguousarray(pixels)], share_inputs=True, share_outputs=False)
         return EngineOutput(**{name: result[name] for name in self._outputs})
@@ -52,6 +50,13 @@ class OpenVINOEngine:
 def has_bfloat16() -> bool:
     """Whether OpenVINO computes in bfloat16 on this CPU."""
     return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _read_model(onnx: bytes, preprocessing: Preprocessing, *, feature_map: bool) -> ov.Model:
+    model = ov.Core().read_model(onnx)
+    if not feature_map:
+        _drop_feature_map(model)
+    return _with_normalisation(model, preprocessing)
 
 
 def _drop_feature_map(model: ov.Model) -> None:

@@ -8,8 +8,8 @@ import torch
 
 from classifier_core.architectures import ObservedNetwork, restore_model
 from classifier_core.artifact import Artifact
-from classifier_core.engines import Batch, EngineOutput, EngineSpec
-from classifier_core.errors import EngineUnavailable
+from classifier_core.engines import Batch, EngineOutput, EngineSpec, in_words
+from classifier_core.errors import EngineFailed, EngineUnavailable
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -24,20 +24,27 @@ class TorchEngine:
         self._lock = Lock()
         self._feature_map = feature_map
         self._device = torch.device(spec.device)
-        self.network = _observed(artifact).to(self._device).to(memory_format=torch.channels_last)
         preparation = artifact.preprocessing
-        self._mean = _per_channel(preparation.mean, self._device)
-        self._std = _per_channel(preparation.std, self._device)
+        with in_words(EngineUnavailable, f"torch cannot load the network on {spec.device}"):
+            self.network = _observed(artifact).to(self._device).to(memory_format=torch.channels_last)
+            self._mean = _per_channel(preparation.mean, self._device)
+            self._std = _per_channel(preparation.std, self._device)
 
     def run(self, pixels: Batch) -> EngineOutput:
-        """The answer for uint8 pixels [N, height, width, channels]."""
-        with self._lock, torch.inference_mode(), self._autocast():
+        """The answer for uint8 pixels [N, height, width, channels]. Raises EngineFailed."""
+        with (
+            self._lock,
+            in_words(EngineFailed, f"torch could not answer on {self.spec.device}"),
+            torch.inference_mode(),
+            self._autocast(),
+        ):
             # [N, H, W, C] seen as [N, C, H, W] is channels_last already.
             images = torch.from_numpy(np.array(pixels)).to(self._device).permute(0, 3, 1, 2).float()
             logits, features, feature_map = self.network((images - self._mean) / self._std)
-        return EngineOutput(
-            _to_numpy(logits), _to_numpy(features), _to_numpy(feature_map) if self._feature_map else None
-        )
+            # Inside: CUDA reports a failed kernel only when its result is fetched.
+            return EngineOutput(
+                _to_numpy(logits), _to_numpy(features), _to_numpy(feature_map) if self._feature_map else None
+            )
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self.spec.precision == "float32":

@@ -11,11 +11,11 @@ import torch
 from classifier_core.artifact import Artifact, load_artifact
 from classifier_core.crops import sample_crops
 from classifier_core.engines import EngineOutput, EngineSpec, load_engine
-from classifier_core.engines.graph import graph_folder, load_graph
+from classifier_core.engines.graph import graph_folder, load_graph, save_graph
 from classifier_core.engines.openvino import OpenVINOEngine, has_bfloat16
 from classifier_core.engines.parity import compare, softmax
 from classifier_core.engines.precision import choose_spec, measure_parity
-from classifier_core.errors import ClassifierError, EngineUnavailable, ExportFailed
+from classifier_core.errors import ClassifierError, EngineFailed, EngineUnavailable, ExportFailed
 from classifier_core.export import BATCH_SIZES, MAX_DIFFERENCE, export_onnx
 from classifier_core.preprocessing import Preprocessing
 
@@ -116,6 +116,50 @@ def test_threads_do_not_mix_answers(exported, spec):
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(is_right, list(range(4)) * 10))
+
+
+def test_torch_weights_are_channels_last(exported):
+    network = load_engine(exported, TORCH, num_threads=1).network
+    kernels = [tensor for tensor in network.parameters() if tensor.ndim == 4 and tensor.shape[1] > 1 < tensor.shape[2]]
+
+    assert kernels, "no layer could tell the two formats apart"
+    assert all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in kernels)
+    assert not any(tensor.is_contiguous() for tensor in kernels)
+
+
+@pytest.mark.parametrize("spec", [OPENVINO, TORCH])
+def test_failing_runtime_is_said_in_words(exported, spec):
+    engine = load_engine(exported, spec, num_threads=1)
+
+    with pytest.raises(EngineFailed, match="could not answer"):
+        engine.run(np.zeros((1, 64, 64, 5), np.uint8))
+    assert engine.run(crops(exported, 1)).logits.shape == (1, 7)
+
+
+def test_openvino_that_cannot_load_says_so(copied):
+    shutil.rmtree(graph_folder(copied))
+    save_graph(copied, b"no graph", parity={}, exporter={})
+
+    with pytest.raises(EngineUnavailable, match="OpenVINO cannot load"):
+        load_engine(copied, OPENVINO, num_threads=1)
+
+
+def test_torch_that_cannot_load_says_so(make_artifact):
+    artifact = make_artifact("squeezenet1_1")
+    too_small = dataclasses.replace(artifact.preprocessing, crop_size=4)
+
+    with pytest.raises(EngineUnavailable, match="torch cannot load"):
+        load_engine(dataclasses.replace(artifact, preprocessing=too_small), TORCH, num_threads=1)
+
+
+def test_lack_of_memory_is_not_the_engines_fault(exported, monkeypatch):
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    engine = load_engine(exported, TORCH, num_threads=1)
+    monkeypatch.setattr(engine, "network", exhausted)
+    with pytest.raises(MemoryError):
+        engine.run(crops(exported, 1))
 
 
 @pytest.mark.parametrize(
