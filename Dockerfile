@@ -18,6 +18,8 @@ COPY requirements/runtime.txt requirements/
 RUN pip install --require-hashes -r requirements/runtime.txt
 
 FROM base AS web
+# As under the supervisor: memory of large uploads goes back at once.
+ENV MALLOC_MMAP_THRESHOLD_=262144
 COPY manage.py ./
 COPY classifier_core/ classifier_core/
 COPY recognizer/ recognizer/

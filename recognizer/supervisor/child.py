@@ -25,7 +25,7 @@ class Child:
         self.program = program
         self.log = log
         self.deaths_in_a_row = 0
-        self._environment = environment
+        self._environment = program.environment | environment
         self._children = children
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0  # monotonic seconds

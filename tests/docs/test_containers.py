@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from recognizer.supervisor.options import Options
+from recognizer.supervisor.programs import list_programs
+
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 DOCKERFILE = (PROJECT_DIR / "Dockerfile").read_text()
 TEXT = (PROJECT_DIR / "docker-compose.yml").read_text()
@@ -163,3 +166,13 @@ def test_web_image_needs_no_package_of_the_worker():
     command = [sys.executable, "-W", "ignore", "-c", WEB_WITH_ITS_OWN_PACKAGES]
     loaded = subprocess.run(command, check=False, cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60)
     assert loaded.stdout == "loaded\n", loaded.stderr
+
+
+def test_web_image_has_the_environment_of_the_web_process():
+    options = Options(host="127.0.0.1", port=1, data_dir=Path("data"), has_own_broker=False)
+    [web] = [program for program in list_programs(options) if program.name == "web"]
+    [target] = re.findall(r"^FROM base AS web\n(.*?)^FROM", DOCKERFILE, re.MULTILINE | re.DOTALL)
+
+    assert web.environment
+    for name, value in web.environment.items():
+        assert f"ENV {name}={value}\n" in target

@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,12 @@ def test_coffee_is_named_and_stays_readable(service):
     assert reply.body["model"]["engine"] == "openvino"
     again = send(service.url + reply.body["url"], Authorization=f"Bearer {reply.body['access']}")
     assert {**reply.body, "access": ""} == {**again.body, "access": ""}
+
+
+def test_memory_of_uploads_goes_back_at_once(service):
+    told = {
+        name: b"MALLOC_MMAP_THRESHOLD_=262144" in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        for name, pid in service.pids().items()
+    }
+
+    assert [name for name, is_told in told.items() if is_told] == ["web"]
