@@ -8,6 +8,7 @@ Written once, never changed. Its identity is the SHA-256 of the two lines that
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ WEIGHTS = "model.safetensors"
 
 Tensor = npt.NDArray[Any]
 _DTYPES = {"float32", "float16", "int64"}
+_FIGURES = {"dataset", "num_images", "accuracy"}  # of each entry of provenance["evaluations"], and what may be there:
+_MORE_FIGURES = {"dataset_sha256", "macro_recall", "metrics", "engine", "precision"}
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,7 @@ def _checked(folder: Path, manifest: bytes, weights: bytes) -> Artifact:
         raise ArtifactInvalid(f"{folder}: the weights are not the ones {MANIFEST} was written for (hash differs).")
     artifact = _build(folder, values, sha256=_identity(manifest, weights))
     _check_labels(artifact)
+    _check_evaluations(artifact)
     _check_state(artifact, weights)
     return artifact
 
@@ -260,6 +264,38 @@ def _check_labels(artifact: Artifact) -> None:
 
 def _is_key(text: object) -> bool:
     return isinstance(text, str) and 1 <= len(text) <= 100 and text.isprintable() and text == text.strip()
+
+
+def _check_evaluations(artifact: Artifact) -> None:
+    evaluations = artifact.provenance.get("evaluations", [])
+    _require(artifact, isinstance(evaluations, list), "provenance.evaluations is not a list")
+    for number, figures in enumerate(evaluations):
+        wrong = _wrong_figure(figures)
+        _require(artifact, wrong is None, f"provenance.evaluations[{number}]: {wrong}")
+
+
+def _wrong_figure(figures: object) -> str | None:
+    if not isinstance(figures, dict) or not _FIGURES <= figures.keys() <= _FIGURES | _MORE_FIGURES:
+        return f"it must have {sorted(_FIGURES)}, and may have {sorted(_MORE_FIGURES)}"
+    holds = {
+        "dataset": _is_text(figures["dataset"], 200) and figures["dataset"],
+        "num_images": type(figures["num_images"]) is int and 1 <= figures["num_images"] < 2**31,
+        "accuracy": _is_share(figures["accuracy"]),
+        "macro_recall": figures.get("macro_recall") is None or _is_share(figures["macro_recall"]),
+        "dataset_sha256": re.fullmatch("([0-9a-f]{64})?", str(figures.get("dataset_sha256", ""))),
+        "metrics": isinstance(figures.get("metrics", {}), dict),
+        "engine": _is_text(figures.get("engine", ""), 20),
+        "precision": _is_text(figures.get("precision", ""), 20),
+    }
+    return next((f"{name} is senseless" for name, is_right in holds.items() if not is_right), None)
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _is_text(text: object, max_length: int) -> bool:
+    return isinstance(text, str) and len(text) <= max_length and text.isprintable()
 
 
 def _check_state(artifact: Artifact, weights: bytes) -> None:

@@ -116,7 +116,7 @@ def _register(
         created_by=by,
     )
     for figures in artifact.provenance.get("evaluations", []):
-        Evaluation.objects.create(version=version, source="written in the artifact", **figures)
+        Evaluation.objects.create(version=version, source=Evaluation.CLAIMED, **figures)
     return version
 
 

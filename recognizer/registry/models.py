@@ -109,7 +109,12 @@ class ModelVersion(AppendOnly):
 
 
 class Evaluation(AppendOnly):
-    """Figures of one version on one set of photos, named by its content hash."""
+    """Figures of one version on one set of photos, named by its content hash.
+
+    Those whose `source` is CLAIMED are the artifact's own word: they are shown, and never decide about a promotion.
+    """
+
+    CLAIMED = "written in the artifact"
 
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="evaluations")
     dataset = models.CharField(max_length=200)

@@ -13,7 +13,7 @@ class PromotionRefused(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """What the gate found. `passed` and the words for the row."""
 
     passed: bool
@@ -35,14 +35,14 @@ def promote(version: ModelVersion, *, by: User | None, reason: str = "", force: 
             return _write(version, Promotion.Kind.FIRST, "Skipped: nothing served before.", by=by, reason=reason)
         if serving == version:
             raise PromotionRefused(f"{version} serves already.")
-        verdict = compare(version, serving)
-        if verdict.passed:
-            return _write(version, Promotion.Kind.PROMOTION, verdict.words, by=by, reason=reason)
+        gate = compare(version, serving)
+        if gate.passed:
+            return _write(version, Promotion.Kind.PROMOTION, gate.words, by=by, reason=reason)
         if not force:
-            raise PromotionRefused(f"{verdict.words} An administrator may force it, with a reason.")
+            raise PromotionRefused(f"{gate.words} An administrator may force it, with a reason.")
         if not reason.strip():
             raise PromotionRefused("Forcing a promotion needs a written reason.")
-        return _write(version, Promotion.Kind.FORCED, f"Overruled: {verdict.words}", by=by, reason=reason)
+        return _write(version, Promotion.Kind.FORCED, f"Overruled: {gate.words}", by=by, reason=reason)
 
 
 def rollback(model: RegisteredModel, *, by: User | None, reason: str = "") -> Promotion:
@@ -55,21 +55,26 @@ def rollback(model: RegisteredModel, *, by: User | None, reason: str = "") -> Pr
         return _write(previous, Promotion.Kind.ROLLBACK, "Skipped: it served before.", by=by, reason=reason)
 
 
-def compare(candidate: ModelVersion, serving: ModelVersion) -> Verdict:
-    """Whether the candidate is at least as accurate as what serves, on the newest photos both were judged on."""
-    for ours in candidate.evaluations.exclude(dataset_sha256=""):
-        theirs = serving.evaluations.filter(dataset_sha256=ours.dataset_sha256).first()
+def compare(candidate: ModelVersion, serving: ModelVersion) -> GateResult:
+    """Whether the candidate is at least as accurate as what serves, on the newest photos both were judged on.
+
+    Figures that an artifact brings along are its own word, and do not count.
+    """
+    measured = Evaluation.objects.exclude(source=Evaluation.CLAIMED).exclude(dataset_sha256="")
+    for ours in measured.filter(version=candidate):
+        theirs = measured.filter(version=serving, dataset_sha256=ours.dataset_sha256).first()
         if theirs is not None:
             return _judge(ours, theirs)
-    return Verdict(False, f"{candidate} and {serving} were never evaluated on the same photos.")
+    words = f"{candidate} and {serving} were never evaluated on the same photos here."
+    return GateResult(False, f"{words} Figures that an artifact brings along do not count.")
 
 
-def _judge(ours: Evaluation, theirs: Evaluation) -> Verdict:
+def _judge(ours: Evaluation, theirs: Evaluation) -> GateResult:
     words = (
         f"Accuracy {ours.accuracy:.4f} against {theirs.accuracy:.4f} of {theirs.version} "
         f"on {ours.num_images} photos of {ours.dataset}."
     )
-    return Verdict(ours.accuracy >= theirs.accuracy, words)
+    return GateResult(ours.accuracy >= theirs.accuracy, words)
 
 
 def _previous(model: RegisteredModel) -> ModelVersion | None:

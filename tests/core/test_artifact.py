@@ -177,6 +177,37 @@ def test_contradicting_entries_are_refused(artifact, entry, value):
     assert str(artifact.folder) in invalid(artifact)
 
 
+FIGURES = {"dataset": "shop", "num_images": 120, "accuracy": 0.9}
+
+
+@pytest.mark.parametrize("more", [{}, {"dataset_sha256": "a" * 64, "macro_recall": 0.5, "metrics": {"by": "hand"}}])
+def test_claimed_figures_may_be_there(artifact, more):
+    change(artifact, provenance={"evaluations": [FIGURES | more]})
+
+    assert load_artifact(artifact.folder).provenance["evaluations"] == [FIGURES | more]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"accuracy": 7.0}, {"accuracy": -0.1}, {"accuracy": "high"}, {"accuracy": float("nan")}, {"accuracy": True},
+        {"num_images": 0}, {"num_images": 2.5}, {"dataset": ""}, {"dataset": "x" * 201}, {"dataset_sha256": "a"},
+        {"macro_recall": 2}, {"metrics": []}, {"source": "measured here"}, {"version": 1},
+    ],
+)  # fmt: skip
+def test_senseless_claimed_figures_are_refused(artifact, wrong):
+    change(artifact, provenance={"evaluations": [FIGURES, FIGURES | wrong]})
+
+    assert "provenance.evaluations[1]" in invalid(artifact)
+
+
+@pytest.mark.parametrize("entry", [{}, 3, [], {"dataset": "shop", "accuracy": 1}])
+def test_incomplete_claimed_figures_are_refused(artifact, entry):
+    change(artifact, provenance={"evaluations": [entry]})
+
+    assert "provenance.evaluations[0]" in invalid(artifact)
+
+
 def test_head_must_fit_the_labels(artifact):
     rewrite_weights(artifact, STATE | {"head.weight": np.ones((3, 3), np.float32)})
 

@@ -125,7 +125,17 @@ def test_figures_in_the_artifact_become_rows(tmp_path: Path):
 
     row = Evaluation.objects.get(version=version)
     assert (row.dataset, row.num_images, row.accuracy) == ("shop photos", 120, 0.9)
-    assert row.source == "written in the artifact"
+    assert row.source == Evaluation.CLAIMED
+
+
+def test_senseless_figures_leave_nothing(source: Path, media: Path):
+    manifest = json.loads((source / "artifact.json").read_text())
+    manifest["provenance"]["evaluations"] = [{"dataset": "shop", "num_images": 1, "accuracy": 7.0}]
+    (source / "artifact.json").write_text(json.dumps(manifest))
+
+    with pytest.raises(ArtifactInvalid, match="accuracy is senseless"):
+        import_artifact(source, model_name="fruit")
+    assert nothing_is_left(media)
 
 
 @pytest.mark.parametrize("name", ["a/b", "a b", "", "x" * 61])

@@ -23,8 +23,8 @@ def versions(model: RegisteredModel) -> list[ModelVersion]:
     return [add_version(model, f"{number:064d}") for number in range(3)]
 
 
-def evaluate(version: ModelVersion, accuracy: float, photos: str = "a") -> Evaluation:
-    figures: dict[str, Any] = {"dataset": photos, "dataset_sha256": photos * 64, "num_images": 100}
+def evaluate(version: ModelVersion, accuracy: float, photos: str = "a", source: str = "") -> Evaluation:
+    figures: dict[str, Any] = {"dataset": photos, "dataset_sha256": photos * 64, "num_images": 100, "source": source}
     return Evaluation.objects.create(version=version, accuracy=accuracy, **figures)
 
 
@@ -67,6 +67,17 @@ def test_newest_common_photos_count(versions: list[ModelVersion]):
     evaluate(versions[1], 0.6, photos="b")
 
     with pytest.raises(PromotionRefused):
+        promote(versions[1], by=None)
+
+
+@pytest.mark.parametrize("claiming", [0, 1])
+def test_what_an_artifact_claims_does_not_count(versions: list[ModelVersion], claiming: int):
+    promote(versions[0], by=None)
+    for number in (0, 1):
+        source = Evaluation.CLAIMED if number == claiming else "measured here"
+        evaluate(versions[number], 1.0, source=source)
+
+    with pytest.raises(PromotionRefused, match="brings along do not count"):
         promote(versions[1], by=None)
 
 
