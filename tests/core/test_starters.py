@@ -78,6 +78,9 @@ def test_fruit_explains_itself(fruit):
     assert {label.key: label.names["zh"] for label in artifact.labels}["banana"] == "香蕉"
     assert artifact.calibration
     assert artifact.thresholds
+    [figures] = artifact.provenance["evaluations"]
+    assert (figures["num_images"], figures["accuracy"]) == (780, 0.9795)
+    assert "out-of-fold" in figures["dataset"]
     assert not (FRUIT / "engines").exists()
 
 
