@@ -6,9 +6,12 @@ import sys
 
 from tests.service import PROJECT_DIR
 
+# Named, because to collect everything loads torch, a browser and an object storage: half a minute for nothing.
+PLACES = ["tests/api", "tests/predictions", "tests/project", "tests/registry"]
+
 
 def test_tests_about_rows_hold_on_postgres(postgres):
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "postgres", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "postgres", "-p", "no:cacheprovider", *PLACES]
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment = {**ours, "RECOGNIZER_TEST_DATABASE_URL": postgres}
     run = subprocess.run(
@@ -17,3 +20,10 @@ def test_tests_about_rows_hold_on_postgres(postgres):
 
     assert run.returncode == 0, run.stdout + run.stderr
     assert " passed" in run.stdout
+
+
+def test_no_test_about_rows_lies_elsewhere():
+    marked = [path for path in PROJECT_DIR.glob("tests/*/*.py") if "mark.postgres" in path.read_text()]
+
+    assert marked
+    assert {f"tests/{path.parent.name}" for path in marked} <= set(PLACES)
