@@ -9,7 +9,7 @@ import signal
 import waitress
 from django.conf import settings
 from waitress import wasyncore
-from waitress.server import BaseWSGIServer
+from waitress.server import BaseWSGIServer, MultiSocketServer
 
 from recognizer.wsgi import application
 
@@ -23,25 +23,30 @@ FLUSH_ROUNDS = 10  # of the socket loop at the end, each 0.1 s at most
 def main() -> None:
     """Serve until the process is told to stop; requests that are in hand are answered first."""
     signal.signal(signal.SIGTERM, _stop)
-    server = _create_server()
-    server.run()  # SystemExit ends it: no new connection, then up to 5 s for the threads to finish
-    wasyncore.loop(timeout=0.1, map=server._map, use_poll=True, count=FLUSH_ROUNDS)  # what they answered goes out
+    sockets: dict[int, wasyncore.dispatcher] = {}
+    server = _create_server(sockets)
+    # Not server.run(): where one name has two addresses, as localhost has, its end closes the connections in hand.
+    try:
+        wasyncore.loop(timeout=1, map=sockets, use_poll=True)  # select() ends at file descriptor 1023
+    except SystemExit:
+        server.task_dispatcher.shutdown()  # up to 5 s for the threads to finish
+    wasyncore.loop(timeout=0.1, map=sockets, use_poll=True, count=FLUSH_ROUNDS)  # what they answered goes out
 
 
 def _stop(*_: object) -> None:
     raise SystemExit
 
 
-def _create_server() -> BaseWSGIServer:
+def _create_server(sockets: dict[int, wasyncore.dispatcher]) -> BaseWSGIServer | MultiSocketServer:
     return waitress.create_server(
         application,
+        map=sockets,
         host=os.environ.get("RECOGNIZER_HOST", "127.0.0.1"),
         port=int(os.environ.get("PORT", "8000")),
         threads=settings.RECOGNIZER_WEB_THREADS,
         connection_limit=MAX_CONNECTIONS,
         max_request_body_size=MAX_BODY_BYTES,
         recv_bytes=RECEIVE_BYTES,
-        asyncore_use_poll=True,  # select() ends at file descriptor 1023
         channel_timeout=60,
         ident=None,
         clear_untrusted_proxy_headers=True,

@@ -1,6 +1,9 @@
 """What the web process loads, counts and tells."""
 
+import signal
+import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from django.test import Client
 from prometheus_client import REGISTRY
 
 from tests.project.test_environment import run
+from tests.service import PROJECT_DIR, environment, free_port, wait_until
 
 _SERVE = """
 import json, sys
@@ -79,3 +83,28 @@ def test_metrics_behind_a_proxy_need_the_token(client: Client, settings):
     settings.RECOGNIZER_TRUSTED_PROXY = "10.0.0.1"
 
     assert client.get("/metrics").status_code == 403
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "*"])
+def test_web_stops_clean_on_every_kind_of_host(tmp_path: Path, host: str):
+    port = free_port()
+    command = [sys.executable, "-m", "recognizer.web"]
+    chosen = environment(tmp_path, port, RECOGNIZER_HOST=host)
+    with subprocess.Popen(command, cwd=PROJECT_DIR, env=chosen, stderr=subprocess.PIPE, text=True) as web:
+        try:
+            wait_until(lambda: answers(port), seconds=60, what="An answer")
+            web.send_signal(signal.SIGTERM)
+            _, said = web.communicate(timeout=15)
+        finally:
+            web.kill()
+
+    assert web.returncode == 0
+    assert "Traceback" not in said
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
