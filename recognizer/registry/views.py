@@ -1,6 +1,5 @@
 """The JSON API of models: what there is and what serves."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.shortcuts import get_object_or_404
@@ -10,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from recognizer.health import describe_loaded
+from recognizer.health import describe_loaded, sees_inside
 from recognizer.openapi import problems
 from recognizer.registry.models import LoadedVersion, ModelVersion, Promotion, RegisteredModel
 
@@ -34,8 +33,11 @@ class ModelListView(APIView):
     @extend_schema(operation_id="models_list", responses={200: ModelSerializer(many=True), **problems(406)})
     def get(self, request: Request) -> Response:
         desired = Promotion.objects.desired().select_related("model", "version").order_by("model__name")
-        live = list(LoadedVersion.objects.live().select_related("version"))
-        return Response([_summary(promotion.model, promotion.version, live) for promotion in desired])
+        live = _live()
+        is_insider = sees_inside(request)
+        return Response(
+            [_summary(promotion.model, promotion.version, live, is_insider=is_insider) for promotion in desired]
+        )
 
 
 class ModelView(APIView):
@@ -48,20 +50,27 @@ class ModelView(APIView):
         versions = model.versions.prefetch_related("evaluations")
         return Response(
             {
-                **_summary(model, model.desired_version(), model.loaded_versions.live().select_related("version")),
+                **_summary(model, model.desired_version(), _live(), is_insider=sees_inside(request)),
                 "classes": [{"label": label.key, "name": label.name} for label in labels],
                 "versions": [_version(version) for version in versions],
             }
         )
 
 
-def _summary(model: RegisteredModel, desired: ModelVersion | None, live: Iterable[LoadedVersion]) -> dict[str, Any]:
+def _live() -> list[LoadedVersion]:
+    """Of all models: a worker has the same number in each."""
+    return list(LoadedVersion.objects.live().select_related("version"))
+
+
+def _summary(
+    model: RegisteredModel, desired: ModelVersion | None, live: list[LoadedVersion], *, is_insider: bool
+) -> dict[str, Any]:
     return {
         "name": model.name,
         "description": model.description,
         "url": f"/api/models/{model.name}/",
         "desired": desired.number if desired else None,
-        "loaded": [describe_loaded(row) for row in live if row.model_id == model.pk],
+        "loaded": describe_loaded(live, model.pk, is_insider=is_insider),
     }
 
 
