@@ -69,6 +69,7 @@ class Service:
         ]
         self._logs_checked_at = time.monotonic()
         self.login = ""  # of the first admin, if this start made one
+        self.is_ready = False  # at the end of the start; later /readyz knows
 
     def start(self) -> None:
         """Start everything and wait until it answers. Raises StartFailed or StopRequested."""
@@ -81,7 +82,7 @@ class Service:
             if not child.is_running:
                 self._start_child(child)
         self._wait_for("The web page", lambda: web_answers(self.options, "/healthz"))
-        self._wait_for("The first model", lambda: web_answers(self.options, "/readyz"))
+        self.is_ready = self._wait_for("The first model", lambda: web_answers(self.options, "/readyz"))
 
     def _start_child(self, child: Child) -> None:
         if child.program.name == "broker":
@@ -110,9 +111,12 @@ class Service:
             )
         return dict(json.loads(output.splitlines()[0]))
 
-    def _wait_for(self, what: str, is_ready: Callable[[], bool]) -> None:
-        if not self._wait_until(is_ready, seconds=READY_SECONDS):
+    def _wait_for(self, what: str, is_ready: Callable[[], bool]) -> bool:
+        """Whether it is ready in time; says so if not."""
+        is_in_time = self._wait_until(is_ready, seconds=READY_SECONDS)
+        if not is_in_time:
             say(f"{what} is not ready after {READY_SECONDS:.0f} s. See {run_dir(self.options.data_dir)}/*.log")
+        return is_in_time
 
     def _wait_until(self, is_done: Callable[[], bool], *, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
@@ -184,7 +188,8 @@ def run(options: Options, *, children: ChildrenFile, started_at: float) -> int:
     say(f"Recognizer is starting; its data is in {options.data_dir}")
     try:
         service.start()
-        say(greeting(options, service.login, seconds=time.monotonic() - started_at))
+        seconds = time.monotonic() - started_at
+        say(greeting(options, service.login, seconds=seconds, is_ready=service.is_ready))
         service.watch()
     except (StartFailed, OSError) as failure:
         say(f"Recognizer cannot start: {failure}\n{service.login}".rstrip())
@@ -204,10 +209,12 @@ def login_line(admin: dict[str, str]) -> str:
     return f"  Login  user {admin['admin']}, password from DJANGO_SUPERUSER_PASSWORD" if admin else ""
 
 
-def greeting(options: Options, login: str, *, seconds: float) -> str:
+def greeting(options: Options, login: str, *, seconds: float, is_ready: bool = True) -> str:
     """What a person needs once the service runs: address, login, logs, how to stop."""
     lines = [
-        f"Recognizer is ready after {seconds:.1f} s. Ctrl-C stops it.",
+        f"Recognizer is ready after {seconds:.1f} s. Ctrl-C stops it."
+        if is_ready
+        else "Recognizer runs and goes on trying, but cannot answer yet. Ctrl-C stops it.",
         f"  Page   {options.url}/",
         f"  Admin  {options.url}/admin/",
         login,

@@ -2,7 +2,8 @@
 
 import json
 
-from recognizer.supervisor import prepare
+from recognizer.supervisor import prepare, service
+from recognizer.supervisor.leftovers import ChildrenFile
 from recognizer.supervisor.options import Options
 from recognizer.supervisor.service import greeting, login_line
 
@@ -37,3 +38,16 @@ def test_greeting_names_an_address_for_this_machine(tmp_path):
     assert "ready after 3.2 s" in shown
     assert "http://127.0.0.1:8123/admin/" in shown
     assert "Login" not in shown
+
+
+def test_late_start_is_not_called_ready(tmp_path, capsys, monkeypatch):
+    options = Options(host="127.0.0.1", port=8123, data_dir=tmp_path, has_own_broker=True)
+    monkeypatch.setattr(service, "READY_SECONDS", 0.0)
+    late = service.Service(options, children=ChildrenFile(tmp_path / "children.json"), stop=service.StopSignal())
+
+    assert not late._wait_for("The first model", lambda: False)
+
+    assert "The first model is not ready after 0 s" in capsys.readouterr().out
+    shown = greeting(options, "", seconds=120.0, is_ready=late.is_ready)
+    assert "is ready" not in shown
+    assert "cannot answer yet" in shown
