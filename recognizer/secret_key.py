@@ -1,5 +1,6 @@
 """The signing key: from the environment, or made once and kept beside the data."""
 
+import fcntl
 import os
 import secrets
 from pathlib import Path
@@ -27,15 +28,35 @@ def load_secret_key(path: Path, *, required: bool) -> str:
 
 
 def _load_or_create(path: Path) -> str:
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f"secret_key.{os.getpid()}")
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_urlsafe(48))
-        try:
-            os.link(fresh, path)  # fails when another process was first: its key counts
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-    return path.read_text()
+    return _read(path) or _create(path)
+
+
+def _read(path: Path) -> str:
+    """Empty when there is none, or only the empty file that a power cut left of one."""
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _create(path: Path) -> str:
+    """A new key, on disk before anything is signed with it. When another process is first, its key counts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        if key := _read(path):
+            return key
+        key = secrets.token_urlsafe(48)
+        _write(path.with_name("secret_key.new"), key).replace(path)
+        os.fsync(folder)
+        return key
+    finally:
+        os.close(folder)
+
+
+def _write(path: Path, text: str) -> Path:
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    with path.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return path

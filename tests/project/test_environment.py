@@ -127,6 +127,17 @@ def test_racing_processes_agree_on_one_key(tmp_path: Path):
     assert [entry.name for entry in path.parent.iterdir()] == ["secret_key"]
 
 
+def test_empty_key_file_of_a_power_cut_is_replaced(tmp_path: Path):
+    path = tmp_path / "key"
+    path.touch()
+
+    key = load_secret_key(path, required=False)
+
+    assert len(key) >= 32
+    assert load_secret_key(path, required=False) == path.read_text() == key
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_key_is_made_once(tmp_path: Path):
     first = load_secret_key(tmp_path / "key", required=False)
 
