@@ -1,6 +1,7 @@
 """The first page, the menu, the policy and the look."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,9 @@ def test_first_page_says_what_serves(admin_client: Client) -> None:
 
     LoadedVersion.objects.create(worker="host:1", model=version.model, version=version, seen_at=now())
     assert "loaded by 1 of 1 workers" in admin_client.get("/admin/").content.decode()
+
+    LoadedVersion.objects.update(seen_at=now() - timedelta(seconds=20))  # /readyz does not count it either
+    assert "no worker reports" in admin_client.get("/admin/").content.decode()
 
 
 @pytest.mark.django_db

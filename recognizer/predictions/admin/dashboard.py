@@ -6,12 +6,12 @@ from urllib.parse import urlencode
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.timezone import localdate, now
+from django.utils.timezone import localdate
 
 from recognizer.admin_site import may_view
 from recognizer.predictions.admin.filters import MAX_COUNTED, midnight, unreviewed
 from recognizer.predictions.models import Prediction
-from recognizer.registry.admin.models import SEEN_LATELY, ago
+from recognizer.registry.admin.models import ago
 from recognizer.registry.models import LoadedVersion, Promotion
 
 
@@ -22,7 +22,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         context["figures"] = _figures()
     if may_view("registry", "registeredmodel")(request):
         context["serving"] = _serving()
-        context["num_workers"] = _reporting().values("worker").distinct().count()
+        context["num_workers"] = LoadedVersion.objects.live().values("worker").distinct().count()
     return context
 
 
@@ -47,14 +47,10 @@ def _figure(name: str, rows: QuerySet[Prediction], **filters: str) -> dict[str, 
 def _serving() -> list[dict[str, str]]:
     """What should serve, beside what the workers that report have loaded."""
     loaded: dict[int, list[LoadedVersion]] = {}
-    for report in _reporting():
+    for report in LoadedVersion.objects.live():
         loaded.setdefault(report.model_id, []).append(report)
     desired = Promotion.objects.desired().select_related("version__model", "promoted_by").order_by("model__name")
     return [_serves(promotion, loaded.get(promotion.model_id, [])) for promotion in desired]
-
-
-def _reporting() -> QuerySet[LoadedVersion]:
-    return LoadedVersion.objects.filter(seen_at__gt=now() - SEEN_LATELY)
 
 
 def _serves(promotion: Promotion, reports: list[LoadedVersion]) -> dict[str, str]:

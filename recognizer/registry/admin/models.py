@@ -16,10 +16,8 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from recognizer.registry.admin.asking import Question, ask, is_answered
 from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, StaffRequest
-from recognizer.registry.models import LoadedVersion, ModelVersion, Promotion, RegisteredModel
+from recognizer.registry.models import REPORT_LIFETIME, LoadedVersion, ModelVersion, Promotion, RegisteredModel
 from recognizer.registry.promotion import PromotionRefused, rollback
-
-SEEN_LATELY = timedelta(seconds=30)  # workers report every few seconds
 
 
 class ReasonForm(forms.Form):
@@ -128,7 +126,7 @@ def _report(row: LoadedVersion) -> SafeString:
 def ago(moment: datetime) -> str:
     """How long since, for a person: `just now` while a worker reports."""
     age = now() - moment
-    if age < SEEN_LATELY:
+    if age < REPORT_LIFETIME:
         return "just now"
     return f"{age.seconds} seconds ago" if age < timedelta(minutes=1) else f"{timesince(moment)} ago"
 
