@@ -1,30 +1,76 @@
 """Refusals that come before any view."""
 
+import threading
 from collections.abc import Callable
 from http import HTTPStatus
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
 
-from recognizer.problems import failed
+from recognizer.problems import RETRY_SECONDS, failed
 
+UPLOAD_PAGE = "/"
+MAX_LARGE_BODIES = 4
+LARGE_TEXT_BYTES = 5_000_000  # JSON
 GetResponse = Callable[[HttpRequest], HttpResponse]
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
 class BodyLimitMiddleware:
-    """Refuse a body that is larger than any allowed upload, by its announced length."""
+    """Bound request bodies by their announced length, each and the large ones together.
+
+    A body is one image; the form of the upload page holds several. An image in base64 takes five times its size while
+    it is read, and a form all of its photos: few such bodies are read at once, the next one is asked to come back.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
+        self._places = threading.BoundedSemaphore(MAX_LARGE_BODIES)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        announced = request.META.get("CONTENT_LENGTH") or "0"
-        if announced.isdigit() and int(announced) > settings.RECOGNIZER_MAX_BODY_BYTES:
-            megabytes = settings.RECOGNIZER_MAX_UPLOAD_BYTES / 1e6
-            words = f"The upload is too large. Send one image of at most {megabytes:.0f} MB at a time."
-            return failed(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, request, words, code="too-many-bytes")
-        return self.get_response(request)
+        num_bytes = _announced_bytes(request)
+        if num_bytes > _max_bytes(request):
+            return failed(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, request, _too_large(request), code="too-many-bytes")
+        if not _takes_much_memory(request, num_bytes):
+            return self.get_response(request)
+        if not self._places.acquire(blocking=False):
+            return _come_back(request)
+        try:
+            return self.get_response(request)
+        finally:
+            self._places.release()
+
+
+def _announced_bytes(request: HttpRequest) -> int:
+    announced = request.META.get("CONTENT_LENGTH") or "0"
+    return int(announced) if announced.isdecimal() else 0
+
+
+def _max_bytes(request: HttpRequest) -> int:
+    is_form = request.path == UPLOAD_PAGE
+    return settings.RECOGNIZER_MAX_FORM_BYTES if is_form else settings.RECOGNIZER_MAX_BODY_BYTES
+
+
+def _too_large(request: HttpRequest) -> str:
+    megabytes = f"{settings.RECOGNIZER_MAX_UPLOAD_BYTES / 1e6:.0f} MB"
+    if request.path == UPLOAD_PAGE:
+        total = f"{settings.RECOGNIZER_MAX_FORM_BYTES / 1e6:.0f} MB"
+        return f"These photos are too large together. Send at most {total} at a time, {megabytes} for each photo."
+    return f"The upload is too large. Send one image of at most {megabytes} at a time."
+
+
+def _takes_much_memory(request: HttpRequest, num_bytes: int) -> bool:
+    if request.content_type in ("multipart/form-data", "") or request.content_type.startswith("image/"):
+        return num_bytes > settings.RECOGNIZER_MAX_BODY_BYTES
+    return num_bytes > LARGE_TEXT_BYTES
+
+
+def _come_back(request: HttpRequest) -> HttpResponse:
+    words = "Too many large uploads are being read at the moment. Send it again in a few seconds."
+    response = failed(HTTPStatus.SERVICE_UNAVAILABLE, request, words, code="overloaded")
+    response["Retry-After"] = RETRY_SECONDS
+    return response
 
 
 class SameOriginMiddleware:
@@ -35,6 +81,7 @@ class SameOriginMiddleware:
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
+        self._csrf = CsrfViewMiddleware(get_response)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.method not in SAFE_METHODS and self._is_foreign(request):
@@ -43,8 +90,7 @@ class SameOriginMiddleware:
         return self.get_response(request)
 
     def _is_foreign(self, request: HttpRequest) -> bool:
-        origin = request.headers.get("Origin")
-        if origin is not None:
-            own = f"{request.scheme}://{request.get_host()}"
-            return origin != own and origin not in settings.CSRF_TRUSTED_ORIGINS
+        if "Origin" in request.headers:
+            # Django's own comparison, which knows `https://*.example.com`: two would disagree.
+            return not self._csrf._origin_verified(request)  # type: ignore[attr-defined]
         return request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")

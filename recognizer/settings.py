@@ -60,8 +60,10 @@ RECOGNIZER_MAX_UPLOAD_BYTES = environment.integer(
     "RECOGNIZER_MAX_UPLOAD_BYTES", 25_000_000, minimum=1_000, maximum=90_000_000
 )
 RECOGNIZER_MAX_BODY_BYTES = RECOGNIZER_MAX_UPLOAD_BYTES * 4 // 3 + 100_000
+# The page without scripts sends all photos in one form. The web server takes 128 MiB.
+RECOGNIZER_MAX_FORM_BYTES = min(RECOGNIZER_MAX_UPLOAD_BYTES * 4, 120_000_000) + 100_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = RECOGNIZER_MAX_BODY_BYTES
-FILE_UPLOAD_MAX_MEMORY_SIZE = RECOGNIZER_MAX_BODY_BYTES  # in memory: the bytes are hashed and written once, by intake
+FILE_UPLOAD_MAX_MEMORY_SIZE = RECOGNIZER_MAX_FORM_BYTES  # in memory: the bytes are hashed and written once, by intake
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000  # an admin action names each chosen row
 DATA_UPLOAD_MAX_NUMBER_FILES = 50
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]

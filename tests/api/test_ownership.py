@@ -170,6 +170,13 @@ def test_named_origin_is_trusted(client: Client, fruit: RegisteredModel, setting
     assert post(client, headers={"Origin": "https://shop.example"}).status_code == 202
 
 
+def test_named_family_of_origins_is_trusted(client: Client, fruit_rows: RegisteredModel, settings):
+    settings.CSRF_TRUSTED_ORIGINS = ["https://*.example.com"]
+
+    assert post(client, headers={"Origin": "https://photos.example.com"}).status_code == 202
+    assert post(client, headers={"Origin": "https://example.org"}).status_code == 403
+
+
 def test_reading_is_free_of_origin(client: Client, fruit: RegisteredModel):
     sent = post(client).json()
 

@@ -113,7 +113,7 @@ def test_csrf_failure_of_a_page_is_a_page(fruit: RegisteredModel):
 
 
 def test_too_large_form_of_a_page_is_a_page(client: Client, settings):
-    settings.RECOGNIZER_MAX_BODY_BYTES = 10
+    settings.RECOGNIZER_MAX_FORM_BYTES = 10
     reply = client.post("/", {"x": "y" * 100}, headers={"Accept": "text/html"})
 
     assert reply.status_code == 413

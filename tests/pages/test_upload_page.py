@@ -102,6 +102,40 @@ def test_too_large_photo_is_refused(client: Client, fruit: RegisteredModel, sett
     assert send(client, picture()).status_code == 413
 
 
+def test_form_may_be_larger_than_one_photo(client: Client, fruit_rows: RegisteredModel):
+    photos = [picture(seed) + bytes(9_000_000) for seed in range(4)]  # phones make them; 36 MB in all
+
+    assert send(client, *photos).status_code == 302
+    assert Prediction.objects.count() == 4
+
+
+def test_form_that_is_too_large_is_told_the_limit(client: Client, fruit_rows: RegisteredModel, settings: Settings):
+    settings.RECOGNIZER_MAX_FORM_BYTES = 4_000
+
+    page = send(client, *[picture(seed) for seed in range(8)])
+
+    assert page.status_code == 413
+    assert "too large together" in words(page)
+
+
+def test_too_many_files_are_told_the_number(client: Client, fruit_rows: RegisteredModel):
+    page = send(client, *[b"x"] * 51)
+
+    assert page.status_code == 400
+    assert "Send at most 50 at a time" in words(page)
+
+
+def test_page_without_scripts_says_how_much_it_takes(client: Client, fruit_rows: RegisteredModel):
+    assert "at most 50 files and 100 MB at a time" in words(client.get("/"))
+
+
+def test_page_declares_the_language_of_its_text(client: Client, fruit_rows: RegisteredModel):
+    page = client.get("/", headers={"Accept-Language": "zh-CN"}).content.decode()
+
+    assert '<html lang="en">' in page
+    assert "What is in the picture?" in page
+
+
 def test_good_photos_beside_a_bad_one_are_kept(client: Client, fruit: RegisteredModel):
     reply = send(client, picture(1), b"text", picture(2))
 
