@@ -187,6 +187,38 @@ def test_commands_promote_and_roll_back(model: RegisteredModel, versions: list[M
     assert "v3" in shown
 
 
+def test_list_names_what_serves(versions: list[ModelVersion]):
+    RegisteredModel.objects.create(name="cars")
+    promote(versions[1], by=None)
+
+    lines = [line.split() for line in say("models", "list").splitlines()]
+
+    assert lines == [
+        ["cars", "nothing", "promoted", "0", "version(s)"],
+        ["fruit", "v2", versions[1].architecture, "3", "version(s)"],
+    ]
+
+
+def test_show_says_figures_and_what_was_skipped(model: RegisteredModel):
+    parity = {"num_pictures": 500, "top1_agreement": 0.984, "known_agreement": 0.99, "score_difference": 0.03}
+    version = ModelVersion.objects.create(
+        model=model, number=1, artifact_sha256="a" * 64, architecture="ghostnet_100", num_classes=3, manifest={},
+        parity={"openvino-cpu-bfloat16": parity}, skipped_checks="Imported: not measured here.",
+    )  # fmt: skip
+    evaluate(version, 0.91, source=Evaluation.CLAIMED)
+    promote(version, by=None)
+
+    shown = say("models", "show", "fruit").splitlines()
+
+    assert shown[1:5] == [
+        "  v1 ghostnet_100 aaaaaaaaaaaa",
+        "    not checked: Imported: not measured here.",
+        "    parity, openvino-cpu-bfloat16: top-1 98.4%, known 99.0% the same, scores at most 0.03 apart, 500 pictures",
+        "    accuracy 0.9100 on 100 photos of a (written in the artifact)",
+    ]
+    assert shown[5].endswith("first fruit v1: Skipped: nothing served before.")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

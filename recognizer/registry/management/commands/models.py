@@ -1,15 +1,14 @@
 """`manage.py models`: list, show and import model versions."""
 
-import json
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from classifier_core.errors import ClassifierError
-from recognizer.registry.models import RegisteredModel
+from recognizer.registry.models import ModelVersion, RegisteredModel
 from recognizer.registry.promotion import PromotionRefused, promote
 
 EXAMPLES = """examples:
@@ -58,12 +57,8 @@ class Command(BaseCommand):
             raise CommandError(f"There is no model named {name!r}. `models list` shows the names.")
         self.stdout.write(f"{model.name}: {model.description}")
         for version in model.versions.all():
-            self.stdout.write(
-                f"  v{version.number} {version.architecture} {version.artifact_sha256[:12]} {version.source}"
-            )
-            self.stdout.write(f"    parity {json.dumps(version.parity)}")
-            for row in version.evaluations.all():
-                self.stdout.write(f"    {row.dataset}: accuracy {row.accuracy:.4f} on {row.num_images} photos")
+            for line in _described(version):
+                self.stdout.write(f"  {line}")
         for promotion in model.promotions.select_related("version"):
             self.stdout.write(
                 f"  {promotion.created_at:%Y-%m-%d %H:%M} {promotion.kind} {promotion.version}: {promotion.gate}"
@@ -76,7 +71,7 @@ class Command(BaseCommand):
             version, is_new = import_artifact(folder, model_name=model, description=description)
         except ClassifierError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{'Imported' if is_new else 'Already there:'} {version}.")
+        self.stdout.write(f"Imported {version}." if is_new else f"Already there: {version}. Its files are in order.")
         if promote:
             self._promote(version)
 
@@ -94,3 +89,19 @@ class Command(BaseCommand):
                 self.stdout.write(f"  {version} serves.")
         except (ClassifierError, OSError) as error:
             raise CommandError(f"A starter model cannot be imported: {error}") from error
+
+
+def _described(version: ModelVersion) -> Iterator[str]:
+    yield f"v{version.number} {version.architecture} {version.artifact_sha256[:12]} {version.source}".rstrip()
+    if version.skipped_checks:
+        yield f"  not checked: {version.skipped_checks}"
+    for what, figures in version.parity.items():
+        yield f"  parity, {what}: {_parity_in_words(figures)}"
+    for row in version.evaluations.all():
+        source = f" ({row.source})" if row.source else ""
+        yield f"  accuracy {row.accuracy:.4f} on {row.num_images} photos of {row.dataset}{source}"
+
+
+def _parity_in_words(figures: dict[str, float]) -> str:
+    shares = f"top-1 {figures['top1_agreement']:.1%}, known {figures.get('known_agreement', 1):.1%} the same"
+    return f"{shares}, scores at most {figures['score_difference']:.2g} apart, {figures['num_pictures']} pictures"
