@@ -147,7 +147,7 @@ for result in schema.get_all_operations():
         continue
 
     @given(case=operation.as_strategy())
-    @settings(max_examples=15, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
     def run(case):
         global num_calls
         num_calls += 1
