@@ -5,7 +5,8 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from django.core.exceptions import DisallowedHost, PermissionDenied
+from django.conf import settings
+from django.core.exceptions import DisallowedHost, PermissionDenied, TooManyFilesSent
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -16,7 +17,7 @@ from rest_framework.views import set_rollback
 from classifier_core.errors import ImageRefused
 from recognizer.predictions.blobs import StorageFull
 from recognizer.predictions.erasure import StillRunning
-from recognizer.predictions.feedback import NotAnswered
+from recognizer.predictions.feedback import NotAnswered, TooManyClaims
 from recognizer.predictions.intake import KeyReused, NothingServes, Overloaded, UnknownModel
 from recognizer.predictions.renditions import TooManyPictures
 from recognizer.storage import StorageUnavailable
@@ -43,6 +44,7 @@ STATUS_OF_ERROR: dict[type[Exception], tuple[int, str]] = {
     StorageUnavailable: (503, "storage-unavailable"),
     StillRunning: (409, "still-running"),
     NotAnswered: (409, "not-answered"),
+    TooManyClaims: (409, "too-many-claims"),
     TooManyPictures: (503, "too-many-pictures"),
 }
 
@@ -130,6 +132,9 @@ def _wants_page(request: HttpRequest) -> bool:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, DisallowedHost):
         return _unknown_host()
+    if isinstance(exception, TooManyFilesSent):
+        words = f"These are too many files. Send at most {settings.DATA_UPLOAD_MAX_NUMBER_FILES} at a time."
+        return failed(400, request, words, code="too-many-files")
     return failed(400, request, "The request is larger than allowed or not well formed.")
 
 

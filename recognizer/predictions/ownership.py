@@ -66,6 +66,13 @@ def retryable_by(request: HttpRequest | Request) -> QuerySet[Prediction]:
     return _reachable(request, "predictions.change_prediction")
 
 
+def erased_by(request: HttpRequest | Request) -> str:
+    """Who erases, for the log."""
+    if request.user.is_authenticated:
+        return f"user:{request.user.pk}"
+    return "access token" if isinstance(getattr(request, "auth", None), AccessToken) else "visitor"
+
+
 def _reachable(request: HttpRequest | Request, permission: str) -> QuerySet[Prediction]:
     token = getattr(request, "auth", None)
     if isinstance(token, AccessToken):

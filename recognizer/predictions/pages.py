@@ -20,13 +20,14 @@ from recognizer.predictions import doorbell, erasure
 from recognizer.predictions.blobs import StorageFull
 from recognizer.predictions.describe import label_names
 from recognizer.predictions.erasure import StillRunning
-from recognizer.predictions.feedback import NotAnswered, claim
+from recognizer.predictions.feedback import NotAnswered, TooManyClaims, claim
 from recognizer.predictions.forms import FeedbackForm, HistoryForm, UploadForm
 from recognizer.predictions.history import own_history
 from recognizer.predictions.intake import NothingServes, Overloaded, PredictOptions, UnknownModel, Upload, submit
-from recognizer.predictions.models import Owner, Prediction
+from recognizer.predictions.models import Feedback, Owner, Prediction
 from recognizer.predictions.ownership import (
     erasable_by,
+    erased_by,
     owner_for_upload,
     owner_of,
     remember_visitor,
@@ -107,7 +108,13 @@ def _refused_page(request: HttpRequest, form: UploadForm, *, num_stored: int, re
 
 def _upload_page(request: HttpRequest, form: UploadForm, *, status: int = 200) -> HttpResponse:
     max_bytes = settings.RECOGNIZER_MAX_UPLOAD_BYTES
-    context = {"form": form, "max_bytes": max_bytes, "max_megabytes": f"{max_bytes / 1e6:g}"}
+    context = {
+        "form": form,
+        "max_bytes": max_bytes,
+        "max_megabytes": f"{max_bytes / 1e6:g}",
+        "max_files": settings.DATA_UPLOAD_MAX_NUMBER_FILES,
+        "max_form_megabytes": f"{settings.RECOGNIZER_MAX_FORM_BYTES / 1e6:.0f}",
+    }
     return render(request, "predictions/upload.html", context, status=status)
 
 
@@ -145,7 +152,7 @@ def prediction(request: HttpRequest, pk: UUID) -> HttpResponse:
 def _find(request: HttpRequest, pk: UUID) -> Prediction:
     """Raises Http404 also when it is somebody else's."""
     rows = visible_to(request).select_related("image__blob", "model", "version")
-    return get_object_or_404(rows.prefetch_related("reviews__label", "feedback__label"), pk=pk)
+    return get_object_or_404(rows.prefetch_related("reviews__label", "feedback__label", "feedback__user"), pk=pk)
 
 
 def _prediction_page(request: HttpRequest, row: Prediction, form: FeedbackForm, *, status: int = 200) -> HttpResponse:
@@ -158,11 +165,19 @@ def _prediction_page(request: HttpRequest, row: Prediction, form: FeedbackForm, 
         "spans": spans_of(row),
         "has_picture": has_picture(row),
         "labels": _choosable_labels(row),
-        "is_own": Prediction.objects.owned_by(owner_of(request)).filter(pk=row.pk).exists(),
+        "claims": [(said, _speaker(request, said)) for said in row.feedback.all()],
         "may_retry": retryable_by(request).filter(pk=row.pk).exists(),
         "may_erase": erasable_by(request).filter(pk=row.pk).exists(),
     }
     return render(request, "predictions/prediction.html", context, status=status)
+
+
+def _speaker(request: HttpRequest, said: Feedback) -> str:
+    """Who made a claim, for these eyes: names are for staff."""
+    owner = owner_of(request)
+    if owner == Owner(user=said.user, visitor=said.visitor) != Owner():
+        return _("You")
+    return said.user.get_username() if said.user and request.user.is_staff else _("Somebody")
 
 
 def _choosable_labels(row: Prediction) -> QuerySet[Label]:
@@ -185,10 +200,9 @@ def retry(request: HttpRequest, pk: UUID) -> HttpResponse:
 @require_POST
 def erase(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Forget a recognition with its photo."""
-    owner = owner_of(request)
     row = get_object_or_404(erasable_by(request), pk=pk)
     try:
-        erasure.erase(row, erased_by=f"user:{owner.user.pk}" if owner.user else "visitor")
+        erasure.erase(row, erased_by=erased_by(request))
     except StillRunning as running:
         messages.warning(request, str(running))
         return redirect("prediction", pk)
@@ -207,8 +221,8 @@ def feedback(request: HttpRequest, pk: UUID) -> HttpResponse:
     words = "" if is_correct else form.cleaned_data["claimed_label"]
     try:
         claim(row, owner=owner_of(request), is_correct=is_correct, claimed_label=words)
-    except NotAnswered as early:
-        messages.warning(request, str(early))
+    except (NotAnswered, TooManyClaims) as refused:
+        messages.warning(request, str(refused))
     else:
         messages.success(request, _("Thank you. A reviewer will look at it."))
     return redirect("prediction", pk)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
@@ -33,6 +33,7 @@ from recognizer.predictions.ownership import (
     AccessToken,
     AccessTokenAuthentication,
     erasable_by,
+    erased_by,
     owner_for_upload,
     owner_of,
     remember_visitor,
@@ -210,13 +211,6 @@ class PredictionView(OwnedView):
         """Erase it: the image, the answer and the opinions. Only a tombstone stays."""
         erasure.erase(get_object_or_404(erasable_by(request), pk=pk), erased_by=erased_by(request))
         return Response(status=HTTPStatus.NO_CONTENT)
-
-
-def erased_by(request: HttpRequest | Request) -> str:
-    """Who erases, for the log."""
-    if request.user.is_authenticated:
-        return f"user:{request.user.pk}"
-    return "access token" if isinstance(getattr(request, "auth", None), AccessToken) else "visitor"
 
 
 class FeedbackView(OwnedView):

@@ -213,3 +213,41 @@ def test_reviewer_is_offered_only_what_is_allowed(client: Client, mine: Predicti
     assert "Somebody said: this is right" in text
     assert page(mine, "erase/") not in text
     assert client.post(page(mine, "erase/")).status_code == 404
+
+
+def test_each_claim_says_who_made_it(client: Client, mine: Prediction, admin_client: Client):
+    claimed = {"claimed_label": "kiwi"}
+    client.post(f"/predictions/{mine.pk}/feedback/", claimed)
+    admin_client.post(f"/predictions/{mine.pk}/feedback/", {"correct": "1"})
+
+    to_owner = words(client.get(f"/predictions/{mine.pk}/"))
+    to_staff = words(admin_client.get(f"/predictions/{mine.pk}/"))
+
+    assert "You said: it is" in to_owner
+    assert "Somebody said: this is right" in to_owner
+    assert "Somebody said: it is" in to_staff
+    assert "You said: this is right" in to_staff
+
+
+def test_staff_see_the_name_of_who_said_it(
+    fruit: RegisteredModel, admin_client: Client, django_user_model: type[User], client: Client
+):
+    client.force_login(django_user_model.objects.create_user("anna"))
+    row = answered(client)
+    client.post(f"/predictions/{row.pk}/feedback/", {"correct": "1"})
+
+    assert "anna said: this is right" in words(admin_client.get(f"/predictions/{row.pk}/"))
+    assert "You said: this is right" in words(client.get(f"/predictions/{row.pk}/"))
+
+
+def test_twenty_claims_are_enough(client: Client, mine: Prediction, admin_client: Client):
+    for _ in range(21):
+        reply = client.post(f"/predictions/{mine.pk}/feedback/", {"correct": "1"}, follow=True)
+
+    assert "You have judged this answer 20 times" in words(reply)
+    assert mine.feedback.count() == 20
+    refused = client.post(f"/api/predictions/{mine.pk}/feedback/", {"correct": True}, content_type="application/json")
+    assert refused.status_code == 409
+    assert refused.json()["type"] == "urn:recognizer:problem:too-many-claims"
+    admin_client.post(f"/predictions/{mine.pk}/feedback/", {"correct": "1"})  # somebody else
+    assert mine.feedback.count() == 21

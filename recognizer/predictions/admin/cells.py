@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Any
 
+from django.contrib.admin import display
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 
-from recognizer.predictions.models import Prediction, Review
+from recognizer.predictions.models import Feedback, Prediction, Review
 from recognizer.predictions.presentation import has_picture
 
 # Tones of admin.css.
@@ -75,3 +76,15 @@ def moment(at: datetime) -> SafeString:
     """Day and minute where the server is, the exact time for machines and on hover."""
     shown = localtime(at).strftime("%Y-%m-%d %H:%M")
     return format_html('<time class="rz-nowrap" datetime="{0}" title="{0}">{1}</time>', at.isoformat(), shown)
+
+
+class ClaimCells:
+    """The columns of what people say, in a list and beside a recognition."""
+
+    @display(description="Says")
+    def says(self, claim: Feedback) -> str:
+        return str(claim)
+
+    @display(description="Who")
+    def who(self, claim: Feedback) -> SafeString | str:
+        return owner(claim)

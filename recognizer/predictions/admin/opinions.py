@@ -13,6 +13,7 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilt
 
 from recognizer.predictions.admin import cells
 from recognizer.predictions.admin.actions import MAX_AT_ONCE, do_each
+from recognizer.predictions.admin.cells import ClaimCells
 from recognizer.predictions.admin.filters import CappedPaginator, DateFilter
 from recognizer.predictions.models import Erasure, Feedback, Review
 from recognizer.predictions.review import approve
@@ -37,7 +38,7 @@ class OpinionAdmin(HistoryAdmin):
 
 
 @admin.register(Feedback)
-class FeedbackAdmin(OpinionAdmin):
+class FeedbackAdmin(ClaimCells, OpinionAdmin):
     list_display = ("picture", "says", "recognition", "label", "who", "created_at")
     list_display_links = ("says",)
     list_filter = (("is_correct", BooleanRadioFilter), ("created_at", DateFilter))
@@ -47,14 +48,6 @@ class FeedbackAdmin(OpinionAdmin):
 
     def has_review_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("predictions.add_review")
-
-    @admin.display(description="Says")
-    def says(self, claim: Feedback) -> str:
-        return str(claim)
-
-    @admin.display(description="Who")
-    def who(self, claim: Feedback) -> SafeString | str:
-        return cells.owner(claim)
 
     @admin.action(description="Approve: make the claim count", permissions=["review"])
     def approve(self, request: StaffRequest, queryset: QuerySet[Feedback]) -> None:

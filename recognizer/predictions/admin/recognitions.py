@@ -17,6 +17,7 @@ from unfold.views import ChangeList
 from recognizer.predictions import doorbell
 from recognizer.predictions.admin import cells
 from recognizer.predictions.admin.actions import CorrectionForm, chosen, do_each
+from recognizer.predictions.admin.cells import ClaimCells
 from recognizer.predictions.admin.filters import (
     CappedPaginator,
     DateFilter,
@@ -32,6 +33,7 @@ from recognizer.predictions.erasure import erase
 from recognizer.predictions.exports import csv_lines
 from recognizer.predictions.feedback import NotAnswered
 from recognizer.predictions.models import Feedback, Prediction, Review
+from recognizer.predictions.ownership import erased_by
 from recognizer.predictions.presentation import Bar, has_picture, spans_of
 from recognizer.predictions.review import record
 from recognizer.registry.admin.asking import Question, ask, is_answered
@@ -55,18 +57,10 @@ class RecognitionList(ChangeList):
         self.result_list = rows
 
 
-class FeedbackInline(HistoryInline):
+class FeedbackInline(ClaimCells, HistoryInline):
     model = Feedback
     fields = ("says", "who", "created_at")
     readonly_fields = fields
-
-    @admin.display(description="Says")
-    def says(self, claim: Feedback) -> str:
-        return str(claim)
-
-    @admin.display(description="Who")
-    def who(self, claim: Feedback) -> SafeString | str:
-        return cells.owner(claim)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
         return super().get_queryset(request).select_related("user")  # type: ignore[no-any-return]
@@ -256,7 +250,7 @@ class RecognitionAdmin(HistoryAdmin):
                 is_final=True,
             )
             return self._ask(request, rows, question)
-        do_each(rows, partial(erase, erased_by=f"user:{request.user.pk}")).tell(request, "erased")
+        do_each(rows, partial(erase, erased_by=erased_by(request))).tell(request, "erased")
         return None
 
     def _ask(
