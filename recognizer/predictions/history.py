@@ -37,7 +37,7 @@ def own_history(owner: Owner, filters: dict[str, Any], *, cursor: str = "") -> P
 
 def _filtered(rows: QuerySet[Prediction], filters: dict[str, Any]) -> QuerySet[Prediction]:
     if words := filters.get("label"):
-        rows = rows.filter(label__in=_labels_named(words))
+        rows = rows.filter(label__in=Label.objects.keys_named(words))
     if model := filters.get("model"):
         rows = rows.filter(model=model)
     if status := filters.get("status"):
@@ -47,11 +47,6 @@ def _filtered(rows: QuerySet[Prediction], filters: dict[str, Any]) -> QuerySet[P
     if (end := filters.get("end")) and end < date.max:
         rows = rows.filter(created_at__lt=_midnight(end + timedelta(days=1)))
     return rows.filter(known=False) if filters.get("unknown") else rows
-
-
-def _labels_named(words: str) -> QuerySet[Label, str]:
-    named = Q(key__icontains=words) | Q(names__en__icontains=words) | Q(names__zh__icontains=words)
-    return Label.objects.filter(named).order_by().values_list("key", flat=True)
 
 
 def _midnight(day: date) -> datetime:

@@ -52,6 +52,13 @@ class RegisteredModel(models.Model):
         return newest.version if newest else None
 
 
+class LabelQuerySet(models.QuerySet["Label"]):
+    def keys_named(self, words: str) -> models.QuerySet["Label", str]:
+        """The keys of labels whose key or display name contains the words, in any language."""
+        named = models.Q(key__icontains=words) | models.Q(names__en__icontains=words)
+        return self.filter(named | models.Q(names__zh__icontains=words)).order_by().values_list("key", flat=True)
+
+
 class Label(models.Model):
     """A name in a registered model's taxonomy. The key never changes; the display names may."""
 
@@ -60,6 +67,8 @@ class Label(models.Model):
     names = models.JSONField(default=dict, help_text='Display names by language, such as {"en": "Banana"}.')
     merged_into = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="merged")
     retired_at = models.DateTimeField(null=True, blank=True)
+
+    objects = LabelQuerySet.as_manager()
 
     class Meta:
         ordering = ["key"]

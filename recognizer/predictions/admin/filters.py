@@ -186,7 +186,7 @@ def midnight(day: date) -> datetime:
 
 def search(queryset: QuerySet[Prediction], term: str) -> QuerySet[Prediction]:
     """Recognitions by id or its beginning, by label key or name, or by a part of the file name."""
-    found = _by_id(term) | Q(label__in=_label_keys(term)) | Q(image__in=_images(term))
+    found = _by_id(term) | Q(label__in=list(Label.objects.keys_named(term).distinct())) | Q(image__in=_images(term))
     return queryset.filter(found)
 
 
@@ -197,11 +197,6 @@ def _by_id(term: str) -> Q:
         return Q()
     first, last = (uuid.UUID(digits.ljust(HEX_DIGITS, filler)) for filler in "0f")
     return Q(pk=first) if first == last else Q(pk__gte=first, pk__lte=last)
-
-
-def _label_keys(term: str) -> list[str]:
-    named = Q(key__icontains=term) | Q(names__en__icontains=term) | Q(names__zh__icontains=term)
-    return list(Label.objects.filter(named).order_by().values_list("key", flat=True).distinct())
 
 
 def _images(term: str) -> list[uuid.UUID]:
