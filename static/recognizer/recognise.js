@@ -1,4 +1,4 @@
-// One file through the API: upload, wait, answer. A job remembers how far it came, so that a retry goes on from there.
+// One file through the API: upload, wait, answer. A item remembers how far it came, so that a retry goes on from there.
 import { get, post, Lost, sleep, upload } from "./api.js";
 import { words } from "./words.js";
 
@@ -8,17 +8,17 @@ const FIRST_POLL_MS = 400;
 const LONGEST_POLL_MS = 5000;
 const LOST_POLLS = 5;
 
-export async function recognise(job, card, giveUpTurn) {
+export async function recognise(item, card, giveUpTurn) {
   try {
-    const reply = await firstReply(job, card);
-    job.url = reply.body.url ?? job.url;
+    const reply = await firstReply(item, card);
+    item.url = reply.body.url ?? item.url;
     giveUpTurn(); // what follows is only waiting
-    const answer = reply.status === 202 ? await poll(job.url, card) : reply.body;
-    job.hasFailed = answer.status === "failed";
+    const answer = reply.status === 202 ? await poll(item.url, card) : reply.body;
+    item.hasFailed = answer.status === "failed";
     card.finish(answer);
   } catch (error) {
-    if (error.id) job.url = card.link(error.id).api;
-    job.hasFailed = Boolean(error.id);
+    if (error.id) item.url = card.link(error.id).api;
+    item.hasFailed = Boolean(error.id);
     card.fail(error.message, { canRetry: error.canRetry ?? true });
     if (!(error instanceof Refused || error instanceof Lost)) throw error;
   }
@@ -34,17 +34,17 @@ export class Refused extends Error {
   }
 }
 
-async function firstReply(job, card) {
-  if (job.hasFailed) return expect(await post(`${job.url}retry/`, job.options.token));
-  if (job.url) return { status: 202, body: { url: job.url } };
-  if (job.file.size > Number(words.maxBytes)) throw new Refused({ status: 413, body: { detail: words.tooLarge } });
-  return expect(await untilTaken(job, card));
+async function firstReply(item, card) {
+  if (item.hasFailed) return expect(await post(`${item.url}retry/`, item.options.token));
+  if (item.url) return { status: 202, body: { url: item.url } };
+  if (item.file.size > Number(words.maxBytes)) throw new Refused({ status: 413, body: { detail: words.tooLarge } });
+  return expect(await untilTaken(item, card));
 }
 
-async function untilTaken(job, card) {
+async function untilTaken(item, card) {
   for (let tries = 1; ; tries += 1) {
     card.show("uploading");
-    const reply = await upload(job, {
+    const reply = await upload(item, {
       onProgress: (part) => card.progress(part),
       onSent: () => card.show("recognising"),
     });

@@ -1,4 +1,4 @@
-// At most so many jobs at a time; the others wait in the order they came.
+// At most so many items at a time; the others wait in the order they came.
 
 export class Turns {
   #free;
@@ -13,9 +13,9 @@ export class Turns {
     return this.#running > 0 || this.#waiting.length > 0;
   }
 
-  // The job gets a function that lets the next one start before this one has ended. Calling it twice is harmless.
-  take(job) {
-    this.#waiting.push(job);
+  // `start` gets a function that lets the next item start before this one has ended. Calling it twice is harmless.
+  take(start) {
+    this.#waiting.push(start);
     this.#next();
   }
 
@@ -23,7 +23,7 @@ export class Turns {
     if (this.#free === 0 || this.#waiting.length === 0) return;
     this.#free -= 1;
     this.#running += 1;
-    const job = this.#waiting.shift();
+    const start = this.#waiting.shift();
     let held = true;
     const giveUpTurn = () => {
       if (!held) return;
@@ -31,7 +31,7 @@ export class Turns {
       this.#free += 1;
       this.#next();
     };
-    job(giveUpTurn).finally(() => {
+    start(giveUpTurn).finally(() => {
       this.#running -= 1;
       giveUpTurn();
     });

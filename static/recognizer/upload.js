@@ -15,9 +15,9 @@ function start(form) {
 
   listen(form, (files) => {
     const added = files.map((file) => {
-      const job = { file, key: newKey(), options: optionsOf(form) };
-      const card = new Card(file, () => run(card, job));
-      run(card, job);
+      const item = { file, key: newKey(), options: optionsOf(form) };
+      const card = new Card(file, () => run(card, item));
+      run(card, item);
       return card.element;
     });
     cards.prepend(...added);
@@ -25,9 +25,9 @@ function start(form) {
     added[0].scrollIntoView({ block: "nearest" });
   });
 
-  function run(card, job) {
+  function run(card, item) {
     card.show("waiting");
-    turns.take((giveUpTurn) => recognise(job, card, giveUpTurn));
+    turns.take((giveUpTurn) => recognise(item, card, giveUpTurn));
   }
 
   addEventListener("beforeunload", (event) => turns.isBusy && event.preventDefault());
