@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Literal
+from typing import Literal, NamedTuple
 
 ImageFormat = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "HEIC"]
 
@@ -35,6 +35,7 @@ class RawHeader:
     width: int  # pixels, as stored
     height: int
     orientation: int = 1
+    coded_pixels: int = 0  # where the file stores more than it shows
 
 
 class HeaderError(ValueError):
@@ -236,10 +237,123 @@ def _avif(raw: bytes) -> RawHeader:
 
 
 def _heic(raw: bytes) -> RawHeader:
-    import pi_heif
+    boxes = _HeicBoxes(raw)
+    width, height, coded_pixels = 0, 0, 0
+    for kind, start in boxes.primary_properties():
+        if kind == b"ispe":
+            width, height = struct.unpack_from(">II", raw, start + 4)
+            coded_pixels = width * height
+        elif kind == b"clap":
+            horizontal, width_parts, vertical, height_parts = struct.unpack_from(">IIII", raw, start)
+            width, height = horizontal // max(1, width_parts), vertical // max(1, height_parts)
+        elif kind == b"irot" and raw[start] & 1:
+            width, height = height, width
+    # libheif turns the picture itself; EXIF must not turn it again.
+    return RawHeader(width, height, coded_pixels=coded_pixels)
 
-    image = pi_heif.open_heif(raw)[0]  # lazy: decodes when its data is asked for
-    return RawHeader(*image.size)  # libheif turns the picture itself; EXIF must not turn it again
+
+def primary_heic(raw: bytes) -> bytes:
+    """The same HEIC file with one picture in it: no metadata, no films, all other pictures hidden.
+
+    libheif builds every picture of a file and copies its metadata for each: 4 MB become 800.
+
+    Raises HeaderError, struct.error or IndexError for a broken one.
+    """
+    boxes, file = _HeicBoxes(raw), bytearray(raw)
+    for at in boxes.unneeded():
+        file[at + 4 : at + 8] = b"free"  # behind its four bytes of size
+    for start, number in boxes.pictures():
+        file[start + 3] = number != boxes.primary  # flags of infe: 1 hides
+    return bytes(file)
+
+
+_HEIC_PICTURES = {b"hvc1", b"grid", b"iden"}  # no overlays: they draw whole pictures over each other, many times
+
+
+class _Box(NamedTuple):
+    kind: bytes
+    at: int  # where it begins
+    start: int  # where its content begins
+    end: int
+
+
+class _HeicBoxes:
+    """The boxes that say which items a HEIC file has (ISO 14496-12, 23008-12), as offsets into it."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self.file = list(_boxes(raw, 0, len(raw), has_rest=True))
+        start, end = self._one(self.file, b"meta")
+        self.meta = list(_boxes(raw, start + 4, end))
+        self.primary = self._number(self._one(self.meta, b"pitm")[0], 4)[0]
+        start, end = self._one(self.meta, b"iinf")
+        self.items = list(_boxes(raw, start + (8 if raw[start] else 6), end))
+
+    def _one(self, boxes: list[_Box], kind: bytes) -> tuple[int, int]:
+        found = [(box.start, box.end) for box in boxes if box.kind == kind]
+        if len(found) != 1:
+            raise HeaderError("does not say clearly which picture is in it")
+        return found[0]
+
+    def _number(self, start: int, at: int, *, wide_from: int = 1) -> tuple[int, int]:
+        """The item number in the box at `start`, and where it ends."""
+        is_wide = self.raw[start] >= wide_from
+        number: int = struct.unpack_from(">I" if is_wide else ">H", self.raw, start + at)[0]
+        return number, start + at + (4 if is_wide else 2)
+
+    def _item(self, start: int) -> tuple[int, bytes]:
+        number, at = self._number(start, 4, wide_from=3)
+        return number, self.raw[at + 2 : at + 6]
+
+    def pictures(self) -> list[tuple[int, int]]:
+        """Start and number of each item that is a picture."""
+        return [
+            (box.start, self._item(box.start)[0])
+            for box in self.items
+            if box.kind == b"infe" and self._item(box.start)[1] in _HEIC_PICTURES
+        ]
+
+    def unneeded(self) -> list[int]:
+        """Where the boxes begin that have nothing to do with a picture."""
+        pictures = {start for start, _ in self.pictures()}
+        others = [box.at for box in self.file if box.kind not in (b"ftyp", b"meta", b"mdat")]
+        return others + [box.at for box in self.items if box.start not in pictures]
+
+    def primary_properties(self) -> list[tuple[bytes, int]]:
+        """Kind and start of what is said about the primary picture, in the order in which it applies."""
+        iprp = list(_boxes(self.raw, *self._one(self.meta, b"iprp")))
+        properties = list(_boxes(self.raw, *self._one(iprp, b"ipco")))
+        wanted = self._associations(self._one(iprp, b"ipma")[0])
+        return [(properties[index - 1].kind, properties[index - 1].start) for index in wanted if index > 0]
+
+    def _associations(self, start: int) -> list[int]:
+        is_wide = self.raw[start + 3] & 1
+        at = start + 8
+        for _ in range(min(MAX_SEGMENTS, int.from_bytes(self.raw[start + 4 : at], "big"))):
+            number, at = self._number(start, at - start)
+            count, at = self.raw[at], at + 1
+            indices = struct.unpack_from(f">{count}{'H' if is_wide else 'B'}", self.raw, at)
+            if number == self.primary:
+                return [index & (0x7FFF if is_wide else 0x7F) for index in indices]
+            at += count * (2 if is_wide else 1)
+        raise HeaderError("never says how large its picture is")
+
+
+def _boxes(raw: bytes, at: int, end: int, *, has_rest: bool = False) -> Iterator[_Box]:
+    """Each box between two offsets. The last one of a cut-off file may reach beyond its end."""
+    for _ in range(MAX_SEGMENTS):
+        if at + 8 > end:
+            return
+        size, kind = struct.unpack_from(">I4s", raw, at)
+        start = at + 8
+        if size == 1:
+            size, start = int.from_bytes(raw[start : start + 8], "big"), start + 8
+        size = size or end - at
+        if at + size < start or (at + size > end and not has_rest):
+            raise HeaderError("has a damaged header")
+        yield _Box(kind, at, start, at + size)
+        at += size
+    raise HeaderError("has too many header boxes")
 
 
 _PARSERS: dict[ImageFormat, Callable[[bytes], RawHeader]] = {

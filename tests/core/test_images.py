@@ -14,6 +14,7 @@ from PIL import Image
 
 from classifier_core.errors import ImageRefused, ImageUndecodable
 from classifier_core.images import DEFAULT_LIMITS, ImageHeader, ImageLimits, decode, read_header
+from tests.core.heic_files import GRADIENT, box, from_gradient, full_box, large_picture, many_pictures, size_of
 from tests.photos import photos
 
 EXIF_ORIENTATION = 0x0112
@@ -68,6 +69,60 @@ def test_heic_is_read():
 def test_cut_off_heic_is_an_error():
     with pytest.raises(ImageUndecodable, match="damaged"):
         decode(HEIC.read_bytes()[:2500])
+
+
+def test_heic_of_many_pictures_costs_one(tmp_path):
+    raw = many_pictures(200, 4_000_000)
+
+    assert read_header(raw) == ImageHeader("HEIC", 64, 100)
+    assert peak_megabytes(raw, tmp_path) < 30  # each with a copy of the metadata they were 800
+
+
+def test_primary_picture_of_a_heic_is_decoded():
+    """Two pictures; the one to show is the second, and larger than the first."""
+    raw = large_picture(2, 1)
+
+    assert read_header(raw) == ImageHeader("HEIC", 128, 100)
+    assert decode(raw).size == (128, 100)
+    assert read_header(large_picture(1, 3)) == ImageHeader("HEIC", 64, 300)
+
+
+def test_heic_is_turned_as_it_says():
+    """A quarter turn in place of a property that changes nothing: 8 bits a channel."""
+    turned = GRADIENT.replace(from_gradient(b"pixi"), box(b"irot", b"\x01" + bytes(7)))
+
+    assert read_header(turned) == ImageHeader("HEIC", 100, 29)
+    assert decode(turned).size == (100, 29)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        GRADIENT.replace(b"pitm", b"free"),
+        GRADIENT.replace(b"pitm", b"iprp"),
+        GRADIENT.replace(b"\0\0\0\x0epitm", b"\0\0\0\x02pitm"),
+        GRADIENT.replace(b"ispe", b"free"),
+        from_gradient(b"ftyp") + full_box(b"meta", box(b"free", b"") * 3_000_000),
+        from_gradient(b"ftyp") + box(b"free", b"") * 3_000_000,
+    ],
+    ids=["no primary", "two of a kind", "size too small", "no size", "millions in meta", "millions of boxes"],
+)
+def test_damaged_heic_is_refused_at_once(raw):
+    start = time.perf_counter()
+    error = refusal(raw)
+
+    assert error.code == "unreadable_header"
+    assert time.perf_counter() - start < 0.1
+
+
+def test_slow_heic_has_a_cap_of_its_own():
+    large = GRADIENT.replace(size_of(29, 100), size_of(5200, 5000))
+
+    error = refusal(large)
+
+    assert error.code == "too_many_pixels"
+    assert "HEIC file at most 25 million" in str(error)
+    assert read_header(GRADIENT.replace(size_of(29, 100), size_of(5712, 4284)))  # a phone's 24 megapixels
 
 
 def test_lossy_webp_header_is_read():
