@@ -74,6 +74,16 @@ class Artifact:
     thresholds: Thresholds | None
     provenance: dict[str, Any]
 
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by; 1 for a model that is not calibrated."""
+        return self.calibration.temperature if self.calibration else 1.0
+
+    @property
+    def known_score(self) -> float:
+        """The lowest score that counts as known; 0 for a model without a threshold."""
+        return self.thresholds.known_score if self.thresholds else 0.0
+
     def load_state(self) -> dict[str, Tensor]:
         """The weights by name; half precision comes back as float32."""
         state = read_tensors((self.folder / WEIGHTS).read_bytes())
@@ -256,10 +266,8 @@ def _check_labels(artifact: Artifact) -> None:
     _require(
         artifact, artifact.in_channels == channels, f"{artifact.in_channels} input channels but {channels} prepared"
     )
-    temperature = artifact.calibration.temperature if artifact.calibration else 1.0
-    _require(artifact, 0 < temperature < float("inf"), "the temperature must be a positive number")
-    known = artifact.thresholds.known_score if artifact.thresholds else 0.5
-    _require(artifact, 0 <= known <= 1, "known_score must lie between 0 and 1")
+    _require(artifact, 0 < artifact.temperature < float("inf"), "the temperature must be a positive number")
+    _require(artifact, 0 <= artifact.known_score <= 1, "known_score must lie between 0 and 1")
 
 
 def _is_key(text: object) -> bool:

@@ -40,7 +40,6 @@ class Classifier:
         self.artifact = artifact
         self.engine = engine
         self._keys = [label.key for label in artifact.labels]
-        self._temperature = artifact.calibration.temperature if artifact.calibration else 1.0
 
     def classify(self, pixels: Sequence[Pixels], *, top_k: int) -> list[Classification]:
         """One answer per picture, run as one batch. A picture's answer does not depend on its neighbours.
@@ -49,7 +48,7 @@ class Classifier:
         """
         if not pixels:
             return []
-        scores = softmax(self.engine.run(np.stack(pixels)).logits, temperature=self._temperature)
+        scores = softmax(self.engine.run(np.stack(pixels)).logits, temperature=self.artifact.temperature)
         return [self._answer(row, top_k) for row in scores]
 
     def classify_files(

@@ -76,7 +76,8 @@ def _export(reference: TorchEngine, example: torch.Tensor, file: io.BytesIO) -> 
 def _measure(reference: Engine, candidate: Engine, artifact: Artifact) -> dict[int, Parity]:
     crops = np.stack(sample_crops(artifact.preprocessing, sum(BATCH_SIZES)))
     batches = np.split(crops, np.cumsum(BATCH_SIZES)[:-1])
-    parity = {len(batch): compare(reference.run(batch), candidate.run(batch)) for batch in batches}
+    judged_as = {"temperature": artifact.temperature, "known_score": artifact.known_score}
+    parity = {len(batch): compare(reference.run(batch), candidate.run(batch), **judged_as) for batch in batches}
     for size, figures in parity.items():
         worst = max(figures.score_difference, figures.logit_difference, figures.feature_difference)
         if not worst <= MAX_DIFFERENCE:

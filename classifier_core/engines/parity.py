@@ -14,24 +14,29 @@ class Parity:
 
     num_pictures: int
     top1_agreement: float  # share of pictures with the same best class
-    score_difference: float  # of uncalibrated scores, 0-1
+    score_difference: float  # of calibrated scores, 0-1
     logit_difference: float  # as a share of the reference's range: an untrained head's scores are all alike
     feature_difference: float  # likewise, of pooled features and feature map
+    known_agreement: float = 1.0  # share of pictures with the same `known`; 1.0 for an artifact without a threshold
 
 
-def compare(reference: EngineOutput, candidate: EngineOutput) -> Parity:
-    """The figures for two outputs over the same pictures."""
+def compare(
+    reference: EngineOutput, candidate: EngineOutput, *, temperature: float = 1.0, known_score: float = 0.0
+) -> Parity:
+    """The figures for two outputs over the same pictures, calibrated and judged as the artifact says."""
     same = reference.logits.argmax(1) == candidate.logits.argmax(1)
-    difference = np.abs(softmax(reference.logits) - softmax(candidate.logits))
+    theirs, ours = (softmax(output.logits, temperature=temperature) for output in (reference, candidate))
+    same_known = (theirs.max(1) >= known_score) == (ours.max(1) >= known_score)
     feature_difference = _relative(reference.features, candidate.features)
     if reference.feature_map is not None and candidate.feature_map is not None:
         feature_difference = max(feature_difference, _relative(reference.feature_map, candidate.feature_map))
     return Parity(
         num_pictures=len(same),
         top1_agreement=float(same.mean()),
-        score_difference=float(difference.max()),
+        score_difference=float(np.abs(theirs - ours).max()),
         logit_difference=_relative(reference.logits, candidate.logits),
         feature_difference=feature_difference,
+        known_agreement=float(same_known.mean()),
     )
 
 

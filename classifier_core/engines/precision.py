@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,10 @@ from classifier_core.preprocessing import Pixels
 
 MIN_PICTURES = 500
 MIN_TOP1_AGREEMENT = 0.97
+MIN_KNOWN_AGREEMENT = 0.97
+MAX_SCORE_DIFFERENCE = 0.2  # near an even score a step of 1 % in the logits moves it by several hundredths
 
+_FORMAT = 2  # 1 did not look at `known`
 _BATCH_SIZE = 8
 _FASTEST = {"cpu": EngineSpec("openvino", "cpu", "bfloat16"), "cuda": EngineSpec("torch", "cuda", "bfloat16")}
 
@@ -26,9 +30,25 @@ _FASTEST = {"cpu": EngineSpec("openvino", "cpu", "bfloat16"), "cuda": EngineSpec
 def choose_spec(artifact: Artifact, device: Device) -> EngineSpec:
     """The fastest spec on this device that was measured to answer like float32; float32 without a measurement."""
     fast = _FASTEST[device]
-    if _passed(artifact, fast) and _runs_here(fast):
+    parity = stored_parity(artifact, fast)
+    if parity is not None and _is_equal_enough(parity) and _runs_here(fast):
         return fast
     return EngineSpec(fast.engine, device, "float32")
+
+
+def fast_specs() -> list[EngineSpec]:
+    """The specs faster than float32 that this machine can run, and so measure."""
+    return [spec for spec in _FASTEST.values() if _runs_here(spec)]
+
+
+def stored_parity(artifact: Artifact, spec: EngineSpec) -> Parity | None:
+    """What `measure_parity` found for this artifact, spec and runtime version; None when there is nothing valid."""
+    try:
+        stored = json.loads(_path(artifact, spec).read_bytes())
+        parity = Parity(**stored["parity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return parity if stored.get("subject") == _subject(artifact, spec) else None
 
 
 def measure_parity(artifact: Artifact, spec: EngineSpec, pixels: Sequence[Pixels], *, num_threads: int) -> Parity:
@@ -41,7 +61,12 @@ def measure_parity(artifact: Artifact, spec: EngineSpec, pixels: Sequence[Pixels
         raise ClassifierError(f"{len(pixels)} pictures say too little about a precision; give {MIN_PICTURES} or more.")
     candidate = load_engine(artifact, spec, num_threads=num_threads)
     reference = load_engine(artifact, EngineSpec(spec.engine, spec.device, "float32"), num_threads=num_threads)
-    parity = compare(_run(reference, pixels), _run(candidate, pixels))
+    parity = compare(
+        _run(reference, pixels),
+        _run(candidate, pixels),
+        temperature=artifact.temperature,
+        known_score=artifact.known_score,
+    )
     _store(artifact, spec, parity)
     return parity
 
@@ -57,26 +82,28 @@ def _run(engine: Engine, pixels: Sequence[Pixels]) -> EngineOutput:
 
 def _runs_here(spec: EngineSpec) -> bool:
     # Measurements travel with the artifact, CPUs do not.
-    if spec.engine != "openvino":
-        return True
+    if spec.engine == "torch":
+        import torch
+
+        return torch.cuda.is_available()
     from classifier_core.engines import openvino
 
     return openvino.has_bfloat16()
 
 
-def _passed(artifact: Artifact, spec: EngineSpec) -> bool:
-    try:
-        stored = json.loads(_path(artifact, spec).read_bytes())
-        parity = Parity(**stored["parity"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False  # no measurement, or none that can be read: measure again
-    enough = parity.num_pictures >= MIN_PICTURES and parity.top1_agreement >= MIN_TOP1_AGREEMENT
-    return enough and stored.get("subject") == _subject(artifact, spec)
+def _is_equal_enough(parity: Parity) -> bool:
+    return (
+        parity.num_pictures >= MIN_PICTURES
+        and parity.top1_agreement >= MIN_TOP1_AGREEMENT
+        and parity.known_agreement >= MIN_KNOWN_AGREEMENT
+        and parity.score_difference <= MAX_SCORE_DIFFERENCE
+    )
 
 
-def _subject(artifact: Artifact, spec: EngineSpec) -> dict[str, str]:
+def _subject(artifact: Artifact, spec: EngineSpec) -> dict[str, Any]:
     # A new version of the runtime may round differently.
-    return {"artifact_sha256": artifact.sha256, "spec": str(spec), "runtime": f"{spec.engine} {version(spec.engine)}"}
+    runtime = f"{spec.engine} {version(spec.engine)}"
+    return {"format": _FORMAT, "artifact_sha256": artifact.sha256, "spec": str(spec), "runtime": runtime}
 
 
 def _path(artifact: Artifact, spec: EngineSpec) -> Path:

@@ -14,7 +14,13 @@ from classifier_core.engines import EngineOutput, EngineSpec, load_engine
 from classifier_core.engines.graph import graph_folder, load_graph, save_graph
 from classifier_core.engines.openvino import OpenVINOEngine, has_bfloat16
 from classifier_core.engines.parity import compare, softmax
-from classifier_core.engines.precision import choose_spec, measure_parity
+from classifier_core.engines.precision import (
+    MAX_SCORE_DIFFERENCE,
+    choose_spec,
+    fast_specs,
+    measure_parity,
+    stored_parity,
+)
 from classifier_core.errors import ClassifierError, EngineFailed, EngineUnavailable, ExportFailed
 from classifier_core.export import BATCH_SIZES, MAX_DIFFERENCE, export_onnx
 from classifier_core.preprocessing import Preprocessing
@@ -262,6 +268,18 @@ def test_figures_of_a_known_difference():
     assert figures.score_difference == pytest.approx(1 / (1 + np.exp(-4)) - 1 / (1 + np.exp(1)))
 
 
+@pytest.mark.parametrize(("known_score", "agreement"), [(0.0, 1.0), (0.6, 0.5), (0.9, 0.5), (0.99, 1.0)])
+def test_known_is_compared_on_calibrated_scores(known_score, agreement):
+    reference = np.array([[0, 2], [4, 0]], np.float32)  # at temperature 2: scores 0.73 and 0.88
+    candidate = np.array([[0, 9], [0, 0]], np.float32)  # 0.99 and 0.5
+    outputs = (EngineOutput(logits, logits) for logits in (reference, candidate))
+
+    figures = compare(*outputs, temperature=2, known_score=known_score)
+
+    assert figures.known_agreement == agreement
+    assert figures.score_difference == pytest.approx(1 / (1 + np.exp(-2)) - 0.5)
+
+
 def test_softmax_by_hand():
     scores = softmax(np.array([[0, np.log(3)], [1e4, 0]], np.float32))
 
@@ -319,7 +337,8 @@ def test_measurement_from_elsewhere_needs_the_hardware(measured, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"top1_agreement": 0.969}, {"num_pictures": 499}, {"artifact_sha256": "0"}, {"runtime": "openvino 1"},
+        {"top1_agreement": 0.969}, {"num_pictures": 499}, {"known_agreement": 0.969}, {"format": 1},
+        {"score_difference": MAX_SCORE_DIFFERENCE + 0.01}, {"artifact_sha256": "0"}, {"runtime": "openvino 1"},
         {"spec": "other"},
     ],
 )  # fmt: skip
@@ -327,6 +346,19 @@ def test_failing_or_foreign_measurement_is_not_chosen(measured, tmp_path, change
     monkeypatch.setattr("classifier_core.engines.openvino.has_bfloat16", lambda: True)
 
     assert choose_spec(with_bfloat16_measurement(measured, tmp_path / "copy", changes), "cpu") == OPENVINO
+
+
+def test_measurement_is_found_again(measured, exported):
+    assert stored_parity(measured, OPENVINO).num_pictures == 500
+    assert stored_parity(exported, OPENVINO) is None
+
+
+@pytest.mark.parametrize(("has_cuda", "has_cpu"), [(True, False), (False, True), (False, False)])
+def test_only_what_runs_here_is_measured(has_cuda, has_cpu, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
+    monkeypatch.setattr("classifier_core.engines.openvino.has_bfloat16", lambda: has_cpu)
+
+    assert [spec.device for spec in fast_specs()] == ["cpu"] * has_cpu + ["cuda"] * has_cuda
 
 
 def test_unreadable_measurement_is_not_chosen(copied):
