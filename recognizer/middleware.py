@@ -61,7 +61,8 @@ def _too_large(request: HttpRequest) -> str:
 
 
 def _takes_much_memory(request: HttpRequest, num_bytes: int) -> bool:
-    if request.content_type in ("multipart/form-data", "") or request.content_type.startswith("image/"):
+    kind = request.content_type or ""
+    if kind in ("multipart/form-data", "") or kind.startswith("image/"):
         return num_bytes > settings.RECOGNIZER_MAX_BODY_BYTES
     return num_bytes > LARGE_TEXT_BYTES
 

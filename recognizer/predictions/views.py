@@ -155,7 +155,7 @@ def _reply(submission: Submission, owner: Owner, *, seconds: float) -> HttpRespo
         body = describe_new(prediction)
     else:
         body = describe(with_details(Prediction.objects.all()).get(pk=prediction.pk))
-    access = {} if owner.user else {"access": str(AccessToken(prediction.pk))}
+    access: dict[str, Any] = {} if owner.user else {"access": str(AccessToken(prediction.pk))}
     body |= access
     error = body["error"]
     if error and error["code"] == "undecodable":
