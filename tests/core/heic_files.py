@@ -32,7 +32,7 @@ def size_of(width: int, height: int) -> bytes:
 
 
 def heic(items: list[tuple[bytes, bytes]], *, primary: int, properties: dict[int, bytes], refers: bytes) -> bytes:
-    """A file of items (kind, data), numbered from 1. `properties` are indices: hvcC 1, the tile's size 2, the grid's 3."""
+    """A file of items (kind, data), numbered from 1. `properties`: 1 hvcC, 2 the tile's size, 3 the grid's."""
     count = len(items)
     described = b"".join(struct.pack(">HB", number, len(of)) + of for number, of in properties.items())
     ipco = box(b"ipco", from_gradient(b"hvcC") + size_of(64, 100) + items_size(items))

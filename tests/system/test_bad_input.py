@@ -8,6 +8,7 @@ import pytest
 from tests.photos import photos
 from tests.system import rows
 from tests.system.client import Reply, predict_form
+from tests.system.hostile_files import REFUSED, odd_files, refused_files
 
 pytestmark = pytest.mark.service
 MAX_SECONDS = 2.0
@@ -15,12 +16,30 @@ MAX_GROWTH_BYTES = 100_000_000
 A_SENTENCE = re.compile(r"[A-Z].{15,}\.$", re.DOTALL)
 
 
+@pytest.mark.parametrize("name", REFUSED)
+def test_hostile_file_is_refused_before_it_is_stored(service, name):
+    stored = rows.stored(service.data_dir)
+    reply = predict_form(service.url, refused_files()[name], file_name=name)
+
+    assert problems_of(reply) == []
+    assert reply.body["type"].endswith(REFUSED[name])
+    assert reply.seconds < MAX_SECONDS
+    assert rows.stored(service.data_dir) == stored
+
+
+@pytest.mark.parametrize("name", odd_files())
+def test_odd_file_gets_an_answer_or_words(service, name):
+    assert what_is_wrong(service, name, odd_files()[name]) == []
+
+
 def test_bad_files_get_words_and_leave_no_traces(service):
     files = sorted(path for path in photos("badinput").iterdir() if path.name != "index.tsv")
     predict_form(service.url, b"warm", file_name="warm")
     before = resident_bytes(service.pids()["web"])
 
-    failures = [f"{path.name}: {found}" for path in files for found in what_is_wrong(service, path)]
+    failures = [
+        f"{path.name}: {found}" for path in files for found in what_is_wrong(service, path.name, path.read_bytes())
+    ]
 
     grown = resident_bytes(service.pids()["web"]) - before
     print(f"\n{len(files)} files, the web process grew by {grown / 1e6:.1f} MB.")  # noqa: T201 - shown by pytest -s
@@ -28,9 +47,9 @@ def test_bad_files_get_words_and_leave_no_traces(service):
     assert grown < MAX_GROWTH_BYTES
 
 
-def what_is_wrong(service, path: Path) -> list[str]:
+def what_is_wrong(service, name: str, raw: bytes) -> list[str]:
     stored = rows.stored(service.data_dir)
-    reply = predict_form(service.url, path.read_bytes(), file_name=path.name)
+    reply = predict_form(service.url, raw, file_name=name)
     found = [] if reply.seconds < MAX_SECONDS else [f"took {reply.seconds:.2f} s"]
     if reply.status == 200:
         return found + ([] if reply.body["status"] == "succeeded" else [f"ended as {reply.body['error']}"])
