@@ -1,5 +1,6 @@
 """Make a finished artifact a version of a registered model."""
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -13,7 +14,6 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 
 from classifier_core.artifact import Artifact, load_artifact
-from classifier_core.engines import EngineSpec
 from classifier_core.errors import ClassifierError
 from recognizer.registry import artifact_store
 from recognizer.registry.models import Evaluation, Label, ModelVersion, RegisteredModel
@@ -28,16 +28,18 @@ def import_artifact(
 ) -> tuple[ModelVersion, bool]:
     """The version that holds this artifact, and whether it is new. The files come first, the rows after.
 
+    For one that is there already this makes missing or damaged files anew, and measures what a new runtime asks for.
+
     Loads torch for the export, so this is for commands and workers. Raises ClassifierError when the artifact is broken
     or its export does not answer like the original.
     """
     _check_name(model_name)
     artifact = load_artifact(source)
+    parity = _install(artifact)
+    artifact_store.publish(artifact.sha256)
     existing = ModelVersion.objects.filter(model__name=model_name, artifact_sha256=artifact.sha256).first()
     if existing:
         return existing, False
-    parity = _install(artifact)
-    artifact_store.publish(artifact.sha256)
     try:
         return _register(artifact, parity, model_name=model_name, description=description, by=by), True
     except IntegrityError:  # the same import ran beside us and was first
@@ -55,16 +57,16 @@ def _install(artifact: Artifact) -> dict[str, Any]:
     """Copy the artifact to its local place and derive the engine files beside it. Returns their parity figures."""
     folder = artifact_store.folder_of(artifact.sha256)
     if folder.exists():
-        try:  # another model's, and workers may read from it: left where it is
+        # Workers may read from it: left where it is, unless it is damaged or half-made.
+        with contextlib.suppress(ClassifierError):
             return _derive(load_artifact(folder, sha256=artifact.sha256))
-        except ClassifierError:  # left half-made
-            shutil.rmtree(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
         for name in ("artifact.json", "model.safetensors"):
             shutil.copyfile(artifact.folder / name, scratch / name)
         parity = _derive(load_artifact(scratch, sha256=artifact.sha256))
+        shutil.rmtree(folder, ignore_errors=True)  # only now that there is a better one
         artifact_store.move_in(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -76,20 +78,22 @@ def _derive(copy: Artifact) -> dict[str, Any]:
     from classifier_core.export import export_onnx  # loads torch
 
     parity = {f"batch of {size}": asdict(figures) for size, figures in export_onnx(copy).items()}
-    return parity | _measure_fast_precision(copy)
+    return parity | _measure_fast_precisions(copy)
 
 
-def _measure_fast_precision(artifact: Artifact) -> dict[str, Any]:
-    """Whether this machine's bfloat16 answers like float32, so that workers may use it."""
+def _measure_fast_precisions(artifact: Artifact) -> dict[str, Any]:
+    """Whether this machine's bfloat16, on CPU and on CUDA, answers like float32, so that workers may use it."""
     from classifier_core.crops import sample_crops
-    from classifier_core.engines.openvino import has_bfloat16
-    from classifier_core.engines.precision import MIN_PICTURES, measure_parity
+    from classifier_core.engines.precision import MIN_PICTURES, fast_specs, measure_parity, stored_parity
 
-    if not has_bfloat16():
-        return {}
-    spec = EngineSpec("openvino", "cpu", "bfloat16")
-    crops = sample_crops(artifact.preprocessing, MIN_PICTURES)
-    return {str(spec): asdict(measure_parity(artifact, spec, crops, num_threads=os.cpu_count() or 1))}
+    figures = {}
+    for spec in fast_specs():
+        parity = stored_parity(artifact, spec)
+        if parity is None:
+            crops = sample_crops(artifact.preprocessing, MIN_PICTURES)
+            parity = measure_parity(artifact, spec, crops, num_threads=os.cpu_count() or 1)
+        figures[str(spec)] = asdict(parity)
+    return figures
 
 
 @transaction.atomic

@@ -9,10 +9,12 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from classifier_core.artifact import load_artifact
-from classifier_core.errors import ArtifactInvalid
+from classifier_core.engines import EngineSpec, precision
+from classifier_core.errors import ArtifactInvalid, ClassifierError, EngineFailed
 from recognizer.registry import artifact_store
 from recognizer.registry.imports import import_artifact
 from recognizer.registry.models import Evaluation, Label, ModelVersion, Promotion, RegisteredModel
+from recognizer.registry.promotion import promote
 from recognizer.registry.serving import serving_version
 from tests.recognition import add_version
 from tests.tiny_artifact import NAMES, build_tiny
@@ -63,6 +65,55 @@ def test_import_twice_is_one_version(source: Path):
 
     assert (second, is_new) == (first, False)
     assert ModelVersion.objects.count() == 1
+
+
+@pytest.mark.parametrize("damage", ["no engines", "changed graph", "no folder"])
+def test_import_again_repairs(source: Path, fresh_process: None, damage: str):
+    version, _ = import_artifact(source, model_name="fruit")
+    promote(version, by=None)
+    folder = artifact_store.folder_of(version.artifact_sha256)
+    if damage == "no folder":
+        shutil.rmtree(folder)
+    elif damage == "no engines":
+        shutil.rmtree(folder / "engines")
+    else:
+        (folder / "engines/onnx/model.onnx").write_bytes(b"?")
+    with pytest.raises(ClassifierError):
+        serving_version(version.model_id)
+
+    assert import_artifact(source, model_name="fruit") == (version, False)
+
+    assert serving_version(version.model_id).row == version
+
+
+def test_repair_that_fails_leaves_what_serves(source: Path, monkeypatch: pytest.MonkeyPatch):
+    version, _ = import_artifact(source, model_name="fruit")
+
+    def short_of_memory(*_: object) -> None:
+        raise EngineFailed("out of memory")
+
+    monkeypatch.setattr("recognizer.registry.imports._derive", short_of_memory)
+    with pytest.raises(EngineFailed):
+        import_artifact(source, model_name="fruit")
+
+    assert load_artifact(artifact_store.folder_of(version.artifact_sha256), sha256=version.artifact_sha256)
+
+
+def test_new_runtime_is_measured_at_the_next_import(source: Path, monkeypatch: pytest.MonkeyPatch):
+    # float32 stands for a fast precision, so that every CPU can run it.
+    spec = EngineSpec("openvino", "cpu", "float32")
+    monkeypatch.setattr(precision, "fast_specs", lambda: [spec])
+    version, _ = import_artifact(source, model_name="fruit")
+    assert version.parity[str(spec)]["num_pictures"] == precision.MIN_PICTURES
+    [measurement] = artifact_store.folder_of(version.artifact_sha256).glob("engines/parity-*.json")
+    measured = measurement.read_text()
+    import_artifact(source, model_name="fruit")
+    assert measurement.read_text() == measured
+    measurement.write_text(measured.replace('"runtime": "openvino ', '"runtime": "openvino 1.'))
+
+    import_artifact(source, model_name="fruit")
+
+    assert measurement.read_text() == measured
 
 
 def test_same_artifact_may_be_two_models(source: Path):
