@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import PROJECT_DIR, RunningService, environment
+from tests.service import PROJECT_DIR, RunningService
 from tests.system.client import Reply, predict
+from tests.system.commands import manage
 from tests.system.pictures import small_picture
 
 pytestmark = pytest.mark.service
@@ -36,7 +35,7 @@ def test_promotion_and_rollback_reach_the_worker_under_load(service, tmp_path):
         assert seconds < MAX_SECONDS
 
 
-def under_load(service: RunningService, decide: Callable[[], None], version: int) -> tuple[list[Reply], float]:
+def under_load(service: RunningService, decide: Callable[[], object], version: int) -> tuple[list[Reply], float]:
     """Every answer given meanwhile, and how long after the decision that version answered."""
     replies: list[Reply] = []
     reached, is_over = threading.Event(), threading.Event()
@@ -69,12 +68,3 @@ def changed_copy(artifact: Path, folder: Path) -> Path:
     described["provenance"]["remark"] = REASON
     (folder / "artifact.json").write_text(json.dumps(described))
     return folder
-
-
-def manage(service: RunningService, *arguments: str) -> None:
-    command = [sys.executable, "manage.py", *arguments]
-    values = environment(service.data_dir, service.port)
-    done = subprocess.run(
-        command, cwd=PROJECT_DIR, env=values, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
