@@ -4,6 +4,7 @@ import fcntl
 import io
 import subprocess
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
 from PIL import Image
 from pytest_django import Settings
@@ -144,3 +146,20 @@ def work() -> None:
     """What workers do until nothing waits."""
     while Prediction.objects.pending().exists():
         classify_pending()
+
+
+def both(request: Any) -> list[Any]:
+    """Two requests that start together."""
+    start, replies = threading.Barrier(2), []
+
+    def run() -> None:
+        start.wait()
+        replies.append(request())
+        connection.close()
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return replies

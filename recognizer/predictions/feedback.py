@@ -21,7 +21,7 @@ def claim(prediction: Prediction, *, owner: Owner, is_correct: bool, claimed_lab
     """Store what the user says. A reviewer decides whether it counts. Raises NotAnswered or TooManyClaims."""
     with transaction.atomic():
         if not Prediction.objects.lock_answered(prediction):
-            raise NotAnswered("There is no answer to judge yet. Wait until the status is succeeded.")
+            raise NotAnswered("There is no answer to judge yet, or it was erased. Look at the status.")
         if prediction.feedback.filter(user=owner.user, visitor=owner.visitor).count() >= MAX_CLAIMS:
             raise TooManyClaims(f"You have judged this answer {MAX_CLAIMS} times. A reviewer will look at it.")
         return Feedback.objects.create(

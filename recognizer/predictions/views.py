@@ -65,9 +65,9 @@ HEADERS = [
     OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="Two requests with one key are one."),
 ]
 OPTIONS = [
-    OpenApiParameter("model", str, description="Name of a registered model."),
-    OpenApiParameter("top_k", int, description="1 to 20."),
-    OpenApiParameter("train", bool, description="May be used for training."),
+    OpenApiParameter("model", str, default="imagenet", description="Name of a registered model."),
+    OpenApiParameter("top_k", int, default=5, description="1 to 20. What the body says counts more."),
+    OpenApiParameter("train", bool, default=False, description="May be used for training."),
 ]
 
 
@@ -94,9 +94,9 @@ class PredictView(OwnedView):
                 "required": ["image"],
                 "properties": {
                     "image": {"type": "string", "format": "binary"},
-                    "model": {"type": "string"},
-                    "top_k": {"type": "integer", "minimum": 1, "maximum": 20},
-                    "train": {"type": "boolean"},
+                    "model": {"type": "string", "default": "imagenet"},
+                    "top_k": {"type": "integer", "minimum": 1, "maximum": 20, "default": 5},
+                    "train": {"type": "boolean", "default": False},
                 },
             },
             "image/*": OpenApiTypes.BINARY,
@@ -105,9 +105,9 @@ class PredictView(OwnedView):
                 "required": ["image"],
                 "properties": {
                     "image": {"type": "string", "format": "byte", "description": "base64"},
-                    "model": {"type": "string"},
-                    "top_k": {"type": "integer", "minimum": 1, "maximum": 20},
-                    "train": {"type": "boolean"},
+                    "model": {"type": "string", "default": "imagenet"},
+                    "top_k": {"type": "integer", "minimum": 1, "maximum": 20, "default": 5},
+                    "train": {"type": "boolean", "default": False},
                 },
             },
         },
@@ -130,6 +130,8 @@ def _values(request: Request) -> dict[str, Any]:
     """The body's values over those of the query."""
     if not isinstance(request.data, dict):
         raise ValidationError("Send a JSON object with the key image.")
+    if len(request.FILES.getlist("image")) > 1:
+        raise ValidationError({"image": "Send one image a request; the second would be lost."})
     return {**request.query_params.dict(), **{key: request.data[key] for key in request.data}}
 
 

@@ -20,12 +20,19 @@ class Options:
     port: int
     data_dir: Path
     has_own_broker: bool  # False: RECOGNIZER_BROKER_URL names one that somebody else runs
+    names: tuple[str, ...] = ()  # RECOGNIZER_ALLOWED_HOSTS
 
     @property
     def url(self) -> str:
         """The address for a browser on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
         return f"http://{host}:{self.port}"
+
+    @property
+    def other_urls(self) -> list[str]:
+        """The addresses for other devices: the names that the service goes by, when it listens to more than itself."""
+        is_private = self.host in ("127.0.0.1", "::1", "localhost")
+        return [] if is_private else [f"http://{name}:{self.port}" for name in self.names if "*" not in name]
 
     def environment(self) -> dict[str, str]:
         """The environment of every child: ours, with what we chose spelled out."""
@@ -46,6 +53,7 @@ def read_options(environ: Mapping[str, str]) -> Options:
         port=_port(environ.get("PORT", "").strip() or "8000"),
         data_dir=Path(environ.get("RECOGNIZER_DATA_DIR", "").strip() or PROJECT_DIR).expanduser().resolve(),
         has_own_broker=not environ.get("RECOGNIZER_BROKER_URL", "").strip(),
+        names=tuple(filter(None, map(str.strip, environ.get("RECOGNIZER_ALLOWED_HOSTS", "").split(",")))),
     )
 
 

@@ -215,7 +215,7 @@ def greeting(options: Options, login: str, *, seconds: float, is_ready: bool = T
         f"Recognizer is ready after {seconds:.1f} s. Ctrl-C stops it."
         if is_ready
         else "Recognizer runs and goes on trying, but cannot answer yet. Ctrl-C stops it.",
-        f"  Page   {options.url}/",
+        *(f"  Page   {url}/" for url in (options.url, *options.other_urls)),
         f"  Admin  {options.url}/admin/",
         login,
         f"  Logs   {_short(run_dir(options.data_dir))}/*.log",

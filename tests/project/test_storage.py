@@ -20,7 +20,7 @@ from recognizer.predictions import blobs, renditions
 from recognizer.predictions.models import Blob, IdempotencyKey, Owner, Prediction, UploadedImage
 from recognizer.predictions.sweeping import KEY_LIFETIME, NUM_PARTS, ORPHAN_AGE, remove_orphan, sweep_part
 from recognizer.registry.models import RegisteredModel
-from tests.recognition import blob_files, picture, post, upload
+from tests.recognition import blob_files, picture, post, upload, work
 
 
 class Torn(ContentFile):
@@ -101,6 +101,7 @@ def test_full_disk_is_507_and_leaves_nothing(client: Client, fruit: RegisteredMo
 @pytest.mark.django_db
 def test_picture_is_shown_on_a_full_disk(client: Client, fruit: RegisteredModel, small_disk: Path):
     sent = post(client).json()
+    work()
     with pytest.raises(OSError, match="space"):
         (small_disk / "filler").write_bytes(bytes(2_000_000))
 

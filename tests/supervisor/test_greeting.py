@@ -4,7 +4,7 @@ import json
 
 from recognizer.supervisor import prepare, service
 from recognizer.supervisor.leftovers import ChildrenFile
-from recognizer.supervisor.options import Options
+from recognizer.supervisor.options import Options, read_options
 from recognizer.supervisor.service import greeting, login_line
 
 
@@ -51,3 +51,14 @@ def test_late_start_is_not_called_ready(tmp_path, capsys, monkeypatch):
     shown = greeting(options, "", seconds=120.0, is_ready=late.is_ready)
     assert "is ready" not in shown
     assert "cannot answer yet" in shown
+
+
+def test_greeting_names_the_address_for_a_phone():
+    options = read_options({"RECOGNIZER_HOST": "0.0.0.0", "RECOGNIZER_ALLOWED_HOSTS": "192.0.2.2, *.example.com"})
+
+    assert "http://192.0.2.2:8000/" in greeting(options, "", seconds=1)
+    assert "*.example.com" not in greeting(options, "", seconds=1)
+
+
+def test_greeting_names_no_other_address_for_this_machine_alone():
+    assert "192.0.2.2" not in greeting(read_options({"RECOGNIZER_ALLOWED_HOSTS": "192.0.2.2"}), "", seconds=1)
