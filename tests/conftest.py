@@ -10,7 +10,7 @@ from django.conf import settings as django_settings
 from django.db import connections
 from pytest_django import Settings
 
-from recognizer.predictions import describe
+from recognizer.predictions import describe, intake
 from tests.postgres import postgres_server
 from tests.service import RunningService, prepare_data, running_service
 
@@ -48,6 +48,7 @@ def media(settings: Settings, tmp_path: Path) -> Path:
 def _forget_versions() -> None:
     """Each test has a database of its own, in which the same id is another version."""
     describe._version.cache_clear()
+    intake._serving.clear()
 
 
 @pytest.fixture(scope="session")

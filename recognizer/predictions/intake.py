@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -13,6 +14,8 @@ from recognizer.predictions import blobs, doorbell
 from recognizer.predictions.models import Blob, IdempotencyKey, Owner, Prediction, UploadedImage
 from recognizer.registry.models import Promotion, RegisteredModel
 
+MODEL_SECONDS = 1.0  # two queries less an upload, a seventh of its processor time
+_serving: dict[str, tuple[RegisteredModel, float]] = {}  # by name: the model and time.monotonic()
 DISK_FULL = ("database or disk is full", "No space left on device")  # as SQLite and as PostgreSQL say it
 
 
@@ -84,6 +87,14 @@ def submit(upload: Upload, *, owner: Owner, options: PredictOptions) -> Submissi
 
 
 def _serving_model(name: str) -> RegisteredModel:
+    """The model of this name, if it serves; a second old at most, since what served once goes on serving."""
+    known = _serving.get(name)
+    if known is None or time.monotonic() - known[1] > MODEL_SECONDS:
+        known = _serving[name] = (_find_serving_model(name), time.monotonic())
+    return known[0]
+
+
+def _find_serving_model(name: str) -> RegisteredModel:
     serves = Exists(Promotion.objects.filter(model=OuterRef("pk")))
     model = RegisteredModel.objects.filter(name=name).annotate(serves=serves).first()
     if model is None:

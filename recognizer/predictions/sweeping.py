@@ -50,7 +50,7 @@ def _orphans(names: Iterable[str]) -> Iterator[str]:
 
 
 def _sha256_of(name: str) -> str:
-    """`blobs/ab/cd/<sha>`, `renditions/ab/<sha>.thumbnail.jpg` or a half-written `.<sha>.1f2e.part`."""
+    """`blobs/ab/<sha>`, `renditions/ab/<sha>.thumbnail.jpg` or a half-written `.<sha>.1f2e.part`."""
     return name.rsplit("/", 1)[1].lstrip(".").split(".")[0]
 
 
