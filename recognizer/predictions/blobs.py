@@ -58,7 +58,7 @@ def read(sha256: str) -> bytes:
         return bytes(file.read())
 
 
+@reachable()
 def remove(sha256: str) -> None:
     """Raises StorageUnavailable."""
-    with reachable():
-        default_storage.delete(name_of(sha256))
+    default_storage.delete(name_of(sha256))

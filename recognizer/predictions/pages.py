@@ -38,6 +38,10 @@ from recognizer.predictions.presentation import bars_of, has_picture, spans_of
 from recognizer.predictions.throttles import UploadThrottle
 from recognizer.problems import RETRY_SECONDS, STATUS_OF_ERROR, STATUS_OF_REFUSAL
 from recognizer.registry.models import Label
+from recognizer.storage import StorageUnavailable
+
+# What submit() may raise besides a refused image.
+SAID_AT_THE_FIELD = (UnknownModel, NothingServes, Overloaded, StorageFull, StorageUnavailable)
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def _submit_each(
             stored.append(submit(Upload(file.read(), name), owner=owner, options=options).prediction)
         except ImageRefused as refused:
             refusals.append(Refusal(name, str(refused), STATUS_OF_REFUSAL[refused.code]))
-        except (UnknownModel, NothingServes, Overloaded, StorageFull) as error:
+        except SAID_AT_THE_FIELD as error:
             refusals.append(Refusal(name, str(error), STATUS_OF_ERROR[type(error)][0]))
     return stored, refusals
 
@@ -203,8 +207,8 @@ def erase(request: HttpRequest, pk: UUID) -> HttpResponse:
     row = get_object_or_404(erasable_by(request), pk=pk)
     try:
         erasure.erase(row, erased_by=erased_by(request))
-    except StillRunning as running:
-        messages.warning(request, str(running))
+    except (StillRunning, StorageUnavailable) as refused:
+        messages.warning(request, str(refused))
         return redirect("prediction", pk)
     messages.success(request, _("The recognition is erased: the photo, the answer and what was said about it."))
     return redirect("history")

@@ -13,6 +13,7 @@ from PIL import Image
 from classifier_core.images import decode
 from recognizer.predictions import blobs
 from recognizer.predictions.models import Blob
+from recognizer.storage import reachable
 
 BUSY = "Too many pictures are being drawn at the moment. Ask again in a few seconds."
 LONGER_SIDE = {"image": 1600, "thumbnail": 320}  # pixels
@@ -31,8 +32,12 @@ def name_of(sha256: str, kind: str) -> str:
     return f"renditions/{sha256[:2]}/{sha256}.{kind}.jpg"
 
 
+@reachable()
 def rendition(sha256: str, kind: str) -> bytes:
-    """The picture as JPEG, made on first view. Raises ImageUndecodable, FileNotFoundError or TooManyPictures."""
+    """The picture as JPEG, made on first view.
+
+    Raises ImageUndecodable, FileNotFoundError, TooManyPictures or StorageUnavailable.
+    """
     name = name_of(sha256, kind)
     if not default_storage.exists(name):
         with _turn():
@@ -69,7 +74,8 @@ def _draw(sha256: str, kind: str) -> bytes:
     except MemoryError as error:
         raise TooManyPictures(BUSY) from error
     try:
-        default_storage.save(name_of(sha256, kind), ContentFile(picture))
+        with reachable():
+            default_storage.save(name_of(sha256, kind), ContentFile(picture))
     except OSError:  # a full disk: then it is drawn again next time
         return picture
     if not Blob.objects.filter(pk=sha256).exists():  # erased while we drew
@@ -77,7 +83,9 @@ def _draw(sha256: str, kind: str) -> bytes:
     return picture
 
 
+@reachable()
 def remove(sha256: str) -> None:
+    """Raises StorageUnavailable."""
     for kind in LONGER_SIDE:
         default_storage.delete(name_of(sha256, kind))
 

@@ -30,8 +30,9 @@ def fetch(sha256: str) -> Artifact:
     return load_artifact(folder, sha256=sha256)
 
 
+@reachable()
 def publish(sha256: str) -> None:
-    """Put the local copy where every worker finds it."""
+    """Put the local copy where every worker finds it. Raises StorageUnavailable."""
     if is_local():
         return
     folder = folder_of(sha256)

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import boto3
 import pytest
+from botocore.config import Config
+from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 from moto.server import ThreadedMotoServer
 from PIL import Image
 from pytest_django import Settings
@@ -15,15 +19,16 @@ from pytest_django import Settings
 from recognizer.predictions import blobs, renditions
 from recognizer.predictions.erasure import erase
 from recognizer.predictions.intake import PredictOptions, Upload, submit
-from recognizer.predictions.models import Blob, Owner
+from recognizer.predictions.models import Blob, Owner, Prediction
 from recognizer.registry import artifact_store
+from recognizer.storage import StorageUnavailable
 from tests.registry_rows import promoted_version
 
 BUCKET = "recognizer"
 
 
 @pytest.fixture
-def bucket(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def bucket(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadedMotoServer]:
     """The default storage, in a bucket."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
@@ -32,12 +37,18 @@ def bucket(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
     boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket=BUCKET)
-    options = {"bucket_name": BUCKET, "endpoint_url": endpoint, "region_name": "us-east-1", "file_overwrite": True}
+    options = {
+        "bucket_name": BUCKET,
+        "endpoint_url": endpoint,
+        "region_name": "us-east-1",
+        "file_overwrite": True,
+        "client_config": Config(connect_timeout=1, retries={"max_attempts": 0}),
+    }
     settings.STORAGES = {
         **settings.STORAGES,
         "default": {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options},
     }
-    yield
+    yield server
     server.stop()
 
 
@@ -74,3 +85,34 @@ def test_artifact_reaches_a_second_machine(settings: Settings, tmp_path: Path) -
     assert artifact_store.fetch(identity).sha256 == identity
     # No scratch folder is left behind.
     assert [path.name for path in (tmp_path / "second machine").iterdir()] == [identity]
+
+
+@pytest.mark.django_db
+def test_bucket_that_is_down_is_said_in_words(bucket: ThreadedMotoServer, client: Client) -> None:
+    model = promoted_version("cars").model
+    prediction = submit(Upload(photo()), owner=Owner(), options=PredictOptions(model=model.name)).prediction
+    bucket.stop()
+
+    with pytest.raises(StorageUnavailable):
+        renditions.rendition(prediction.image.blob_id, "thumbnail")
+    reply = client.post("/", {"images": SimpleUploadedFile("car.jpg", photo()), "model": model.name})
+
+    assert reply.status_code == 503
+    assert "The image store does not answer" in reply.content.decode()
+    assert Prediction.objects.get() == prediction
+
+
+@pytest.mark.django_db
+def test_erasing_while_the_bucket_is_down_changes_nothing(
+    bucket: ThreadedMotoServer, client: Client, admin_user: User
+) -> None:
+    model = promoted_version("cars").model
+    owner, options = Owner(user=admin_user), PredictOptions(model=model.name)
+    prediction = submit(Upload(photo()), owner=owner, options=options).prediction
+    client.force_login(admin_user)
+    bucket.stop()
+
+    reply = client.post(f"/predictions/{prediction.pk}/erase/", follow=True)
+
+    assert "The image store does not answer" in reply.content.decode()
+    assert Prediction.objects.get().status == Prediction.Status.PENDING

@@ -16,9 +16,10 @@ from recognizer.predictions.feedback import NotAnswered
 from recognizer.predictions.models import Prediction
 from recognizer.predictions.review import WrongLabel
 from recognizer.registry.models import Label
+from recognizer.storage import StorageUnavailable
 
 MAX_AT_ONCE = 500  # what one request can do in a second or two; also stops a slip of the mouse over all of history
-REFUSALS = (NotAnswered, WrongLabel, StillRunning, Label.DoesNotExist)
+REFUSALS = (NotAnswered, WrongLabel, StillRunning, StorageUnavailable, Label.DoesNotExist)
 
 
 @dataclass

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from classifier_core.errors import ClassifierError
 from recognizer.registry.models import ModelVersion, RegisteredModel
 from recognizer.registry.promotion import PromotionRefused, promote
+from recognizer.storage import StorageUnavailable
 
 EXAMPLES = """examples:
   python manage.py models list
@@ -69,7 +70,7 @@ class Command(BaseCommand):
 
         try:
             version, is_new = import_artifact(folder, model_name=model, description=description)
-        except ClassifierError as error:
+        except (ClassifierError, StorageUnavailable) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"Imported {version}." if is_new else f"Already there: {version}. Its files are in order.")
         if promote:
