@@ -7,7 +7,6 @@ Written once, never changed. Its identity is the SHA-256 of the two lines that
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
+from classifier_core import durable
 from classifier_core.errors import ArtifactInvalid
 from classifier_core.preprocessing import Preprocessing
 
@@ -157,27 +157,12 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         for name, content in files.items():
-            _write_synced(temporary / name, content)
+            durable.write(temporary / name, [content])
         temporary.chmod(0o755)  # mkdtemp's 0700 would hide it from a server that runs as another user
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _sync(folder.parent)
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    durable.sync(folder.parent)
 
 
 def _to_json(content: Mapping[str, Any]) -> bytes:

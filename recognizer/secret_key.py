@@ -7,6 +7,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from classifier_core import durable
 from recognizer import environment
 
 MIN_LENGTH = 32  # characters
@@ -45,18 +46,7 @@ def _create(path: Path) -> str:
         if key := _read(path):
             return key
         key = secrets.token_urlsafe(48)
-        _write(path.with_name("secret_key.new"), key).replace(path)
-        os.fsync(folder)
+        durable.replace(path, [key.encode()], mode=0o600)
         return key
     finally:
         os.close(folder)
-
-
-def _write(path: Path, text: str) -> Path:
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600)
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return path

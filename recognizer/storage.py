@@ -1,12 +1,13 @@
 """File storage: on local disk, so that it survives a power cut; what may go wrong with a bucket."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, storages
+
+from classifier_core import durable
 
 
 class StorageUnavailable(OSError):
@@ -36,7 +37,7 @@ def _bucket_errors() -> tuple[type[Exception], ...]:
 
 
 class DurableStorage(FileSystemStorage):
-    """Files that are whole or absent: temporary file, fsync, rename, fsync of the folder.
+    """Files that are whole or absent, also after a power cut.
 
     A name that exists is replaced. Ours are content hashes, so it is replaced by the same bytes.
     """
@@ -47,23 +48,8 @@ class DurableStorage(FileSystemStorage):
     def _save(self, name: str, content: File[bytes]) -> str:
         path = Path(self.path(name))
         _make_folders(path.parent)
-        temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
-        try:
-            _write(temporary, content)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+        durable.replace(path, content.chunks())
         return name
-
-
-def _write(path: Path, content: File[bytes]) -> None:
-    with path.open("xb") as file:
-        for chunk in content.chunks():
-            file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _make_folders(folder: Path) -> None:
@@ -72,20 +58,4 @@ def _make_folders(folder: Path) -> None:
         return
     _make_folders(folder.parent)
     folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_tree(folder: Path) -> None:
-    """Make every file below the folder durable, and the folders with them."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        sync_folder(path)  # an fsync is the same call for a file
-    sync_folder(folder)
+    durable.sync(folder.parent)

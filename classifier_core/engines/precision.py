@@ -1,8 +1,6 @@
 """Whether a faster precision may be used: only where it was measured to answer like float32."""
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -11,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from classifier_core import durable
 from classifier_core.artifact import Artifact
 from classifier_core.engines import Device, Engine, EngineOutput, EngineSpec, load_engine
 from classifier_core.engines.parity import Parity, compare
@@ -114,7 +113,4 @@ def _store(artifact: Artifact, spec: EngineSpec, parity: Parity) -> None:
     path = _path(artifact, spec)
     path.parent.mkdir(exist_ok=True)
     content = json.dumps({"subject": _subject(artifact, spec), "parity": asdict(parity)}, indent=1) + "\n"
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(content)
-    Path(temporary).replace(path)
+    durable.replace(path, [content.encode()])

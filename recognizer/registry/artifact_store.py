@@ -9,9 +9,10 @@ from django.conf import settings
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 
+from classifier_core import durable
 from classifier_core.artifact import Artifact, load_artifact
 from classifier_core.errors import ArtifactInvalid
-from recognizer.storage import is_local, reachable, sync_folder, sync_tree
+from recognizer.storage import is_local, reachable
 
 
 def folder_of(sha256: str) -> Path:
@@ -55,12 +56,12 @@ def _download(sha256: str, folder: Path) -> None:
 def move_in(scratch: Path, folder: Path) -> None:
     """Give a finished folder its name, durably. When somebody else was first, theirs, the same bytes, stays."""
     scratch.chmod(0o755)  # mkdtemp's 0700 would hide it from a worker that runs as another user
-    sync_tree(scratch)
+    durable.sync_tree(scratch)
     with contextlib.suppress(OSError):
         scratch.rename(folder)
     if not folder.is_dir():
         raise ArtifactInvalid(f"{folder} cannot be written. Check the data folder, then import again.")
-    sync_folder(folder.parent)
+    durable.sync(folder.parent)
 
 
 def _download_level(name: str, folder: Path) -> None:

@@ -1,0 +1,44 @@
+"""Files that are whole or absent, also after a power cut. Standard library only."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def replace(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> None:
+    """Write a file in place of what is there: temporary sibling, fsync, rename, fsync of the folder.
+
+    Raises OSError; then nothing has changed, and only a killed process leaves its `.part` file behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
+    try:
+        write(temporary, chunks, mode=mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def write(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> None:
+    """Write a new file and wait until its bytes are on disk. Raises OSError, also when it exists."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:  # noqa: PTH123 - a descriptor
+        file.writelines(chunks)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync(path: Path) -> None:
+    """Make a folder's entries, or a file's bytes, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make every file below the folder durable, and the folders with them."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        sync(path)
+    sync(folder)
