@@ -48,7 +48,9 @@ def media(settings: Settings, tmp_path: Path) -> Path:
 def _forget_versions() -> None:
     """Each test has a database of its own, in which the same id is another version."""
     describe._version.cache_clear()
+    describe._names.clear()
     intake._serving.clear()
+    intake._room.left = 0
 
 
 @pytest.fixture(scope="session")

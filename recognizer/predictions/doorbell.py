@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,10 +16,22 @@ from recognizer.celery import app
 log = structlog.get_logger(__name__)
 
 PENDING_RING = "recognizer:ring:predict"
+LISTENING = "recognizer:listening:predict"  # a worker with nothing to do hears of the next upload without a task
+WAKE = "recognizer:wake:predict"
 RING_SECONDS = 5  # a flag whose ring got lost stops further rings for no longer than the reconciler's period
 ANSWER_SECONDS = 30  # an answer nobody waits for is forgotten
 SLICE_SECONDS = 0.8  # of a wait: shorter than the socket's own timeout
 QUIET_SECONDS = 2.0  # after a broker did not answer: one request pays for finding that out, not each
+
+# 1: a task is needed to wake a worker. In one step, so that a worker that goes on or off meanwhile is seen.
+_RING = f"""
+if redis.call('exists', '{LISTENING}') == 1 then
+  if redis.call('llen', '{WAKE}') == 0 then redis.call('rpush', '{WAKE}', 1) end
+  redis.call('expire', '{WAKE}', {RING_SECONDS})
+  return 0
+end
+return redis.call('set', '{PENDING_RING}', 1, 'nx', 'ex', {RING_SECONDS}) and 1 or 0
+"""
 
 
 def ring() -> bool:
@@ -27,7 +39,7 @@ def ring() -> bool:
     if _is_quiet():
         return False
     try:
-        if broker.connection().set(PENDING_RING, 1, nx=True, ex=RING_SECONDS):
+        if broker.connection().eval(_RING, 0):
             app.send_task("predict", queue="predict", retry=False)
     except (RedisError, KombuError, OSError) as error:
         _be_quiet()
@@ -42,28 +54,56 @@ def clear() -> None:
         broker.connection().delete(PENDING_RING)
 
 
-def announce(predictions: Iterable[UUID]) -> None:
-    """Tell whoever waits that these rows have ended."""
+@contextlib.contextmanager
+def listening(seconds: float) -> Iterator[None]:
+    """Inside, rings come to `wait_for_ring`. Look for rows once inside and once after: each ring is then seen.
+
+    The first look finds what rang before we listened, the second what rang when we stopped to.
+    """
+    with contextlib.suppress(RedisError, OSError):
+        pipeline = broker.connection().pipeline()
+        pipeline.delete(WAKE)
+        pipeline.set(LISTENING, 1, px=int((seconds + SLICE_SECONDS) * 1000))
+        pipeline.execute()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(RedisError, OSError):
+            broker.connection().delete(LISTENING)
+
+
+def wait_for_ring(seconds: float) -> bool:
+    """Wait for the next ring, at most SLICE_SECONDS. False: none came."""
+    try:
+        return seconds > 0 and bool(broker.connection().blpop([WAKE], timeout=min(seconds, SLICE_SECONDS)))
+    except (RedisError, OSError):
+        return False
+
+
+def announce(answers: Mapping[UUID, str]) -> None:
+    """Tell whoever waits that these rows have ended, and what they say now; empty: look it up."""
     with contextlib.suppress(RedisError, OSError):
         pipeline = broker.connection().pipeline(transaction=False)
-        for key in map(_answer_key, predictions):
-            pipeline.rpush(key, 1)
+        for prediction, answer in answers.items():
+            key = _answer_key(prediction)
+            pipeline.rpush(key, answer)
             pipeline.expire(key, ANSWER_SECONDS)
         pipeline.execute()
 
 
-def wait_for(prediction: UUID, *, seconds: float) -> bool:
-    """Wait for an announcement. False when time is up or the broker does not answer."""
+def wait_for(prediction: UUID, *, seconds: float) -> str:
+    """Wait for an announcement and give its answer. Empty: look it up, also when time is up or the broker is gone."""
     key, deadline = _answer_key(prediction), time.monotonic() + seconds
     try:
         while (left := deadline - time.monotonic()) > 0 and not _is_quiet():
             # Put back as it is taken: a request with the same idempotency key may wait beside this one.
             seconds_left = min(left, SLICE_SECONDS)
-            if broker.connection().blmove(key, key, timeout=seconds_left):  # type: ignore[arg-type]  # takes fractions
-                return True
+            answer = broker.connection().blmove(key, key, timeout=seconds_left)  # type: ignore[arg-type]
+            if answer is not None:
+                return bytes(answer).decode()  # type: ignore[arg-type]
     except (RedisError, OSError):
         _be_quiet()
-    return False
+    return ""
 
 
 def _is_quiet() -> bool:

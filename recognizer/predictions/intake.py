@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -10,12 +11,15 @@ from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Exists, OuterRef
 
 from classifier_core.images import ImageHeader, read_header
+from recognizer.group_commit import GroupCommit
 from recognizer.predictions import blobs, doorbell
 from recognizer.predictions.models import Blob, IdempotencyKey, Owner, Prediction, UploadedImage
 from recognizer.registry.models import Promotion, RegisteredModel
+from recognizer.statements import Insert
 
 MODEL_SECONDS = 1.0  # two queries less an upload, a seventh of its processor time
 _serving: dict[str, tuple[RegisteredModel, float]] = {}  # by name: the model and time.monotonic()
+ROOM_SECONDS = 0.1  # between two looks at how many wait; what one process takes in meanwhile is counted
 DISK_FULL = ("database or disk is full", "No space left on device")  # as SQLite and as PostgreSQL say it
 
 
@@ -49,6 +53,17 @@ class PredictOptions:
     idempotency_key: str = ""
 
 
+@dataclass
+class _Room:
+    """How many more uploads this process takes before it looks again."""
+
+    left: int = 0
+    until: float = 0.0  # time.monotonic()
+
+
+_room = _Room()
+
+
 @dataclass(frozen=True)
 class Submission:
     """The prediction of an upload. `is_new` is false when an idempotency key led to an earlier one."""
@@ -71,9 +86,11 @@ def submit(upload: Upload, *, owner: Owner, options: PredictOptions) -> Submissi
     if earlier := _earlier(owner, options, fingerprint):
         return earlier
     _refuse_overload()
-    sha256 = blobs.write(upload.raw)
+    rows = _rows(upload, header, blobs.write(upload.raw), owner=owner, model=model, options=options)
+    if options.idempotency_key:
+        rows.key = _key(rows.prediction, owner, options, fingerprint)
     try:
-        prediction = _insert(upload, header, sha256, owner=owner, model=model, options=options, fingerprint=fingerprint)
+        _uploads.run(rows)
     except IntegrityError:
         # Two requests with one key at once: the other one's row is the answer to both.
         if earlier := _earlier(owner, options, fingerprint):
@@ -83,7 +100,7 @@ def submit(upload: Upload, *, owner: Owner, options: PredictOptions) -> Submissi
         if any(words in str(error) for words in DISK_FULL):
             raise blobs.StorageFull("The disk is full. Free some space, then upload again.") from error
         raise
-    return Submission(prediction, is_new=True)
+    return Submission(rows.prediction, is_new=True)
 
 
 def _serving_model(name: str) -> RegisteredModel:
@@ -105,47 +122,63 @@ def _find_serving_model(name: str) -> RegisteredModel:
 
 
 def _refuse_overload() -> None:
-    limit = settings.RECOGNIZER_MAX_PENDING
-    if Prediction.objects.pending().order_by()[limit - 1 : limit].exists():
+    if _room.left <= 0 or time.monotonic() > _room.until:
+        waiting = Prediction.objects.pending().order_by()[: settings.RECOGNIZER_MAX_PENDING].count()
+        _room.left, _room.until = settings.RECOGNIZER_MAX_PENDING - waiting, time.monotonic() + ROOM_SECONDS
+    _room.left -= 1
+    if _room.left < 0:
         raise Overloaded("The service has more images waiting than it takes. Nothing was stored; try again shortly.")
 
 
-def _insert(
-    upload: Upload,
-    header: ImageHeader,
-    sha256: str,
-    *,
-    owner: Owner,
-    model: RegisteredModel,
-    options: PredictOptions,
-    fingerprint: str,
-) -> Prediction:
+def _rows(
+    upload: Upload, header: ImageHeader, sha256: str, *, owner: Owner, model: RegisteredModel, options: PredictOptions
+) -> "_Rows":
     owned = {"user": owner.user, "visitor": owner.visitor}
-    with transaction.atomic():
-        blob = _keep_blob(upload.raw, header, sha256)
-        image = UploadedImage.objects.create(
-            blob=blob, file_name=upload.file_name[:255], train_allowed=options.train_allowed, **owned
-        )
-        prediction = Prediction.objects.create(image=image, model=model, top_k=options.top_k, **owned)
-        if options.idempotency_key:
-            IdempotencyKey.objects.create(
-                scope=_scope(owner), key=options.idempotency_key, fingerprint=fingerprint, prediction=prediction
-            )
-        # A lambda, not partial(): Django 5.2 cannot log a failing partial here.
-        transaction.on_commit(lambda: doorbell.ring(), robust=True)  # noqa: PLW0108
-    return prediction
+    size = {"num_bytes": len(upload.raw), "width": header.width, "height": header.height}
+    blob = Blob(sha256=sha256, format=header.format, **size)
+    image = UploadedImage(blob=blob, file_name=upload.file_name[:255], train_allowed=options.train_allowed, **owned)
+    return _Rows(upload.raw, blob, image, Prediction(image=image, model=model, top_k=options.top_k, **owned))
 
 
-def _keep_blob(raw: bytes, header: ImageHeader, sha256: str) -> Blob:
+def _key(prediction: Prediction, owner: Owner, options: PredictOptions, fingerprint: str) -> IdempotencyKey:
+    return IdempotencyKey(
+        scope=_scope(owner), key=options.idempotency_key, fingerprint=fingerprint, prediction=prediction
+    )
+
+
+@dataclass
+class _Rows:
+    """What one upload writes."""
+
+    raw: bytes
+    blob: Blob
+    image: UploadedImage
+    prediction: Prediction
+    key: IdempotencyKey | None = None
+
+
+def _store(uploads: Sequence[_Rows]) -> None:
+    for upload in sorted(uploads, key=lambda upload: upload.blob.sha256):  # in one order, or two groups deadlock
+        _keep_blob(upload.blob, upload.raw)
+    _insert_images.run(*(upload.image for upload in uploads))
+    _insert_predictions.run(*(upload.prediction for upload in uploads))
+    _insert_keys.run(*(upload.key for upload in uploads if upload.key))
+    # A lambda, not partial(): Django 5.2 cannot log a failing partial here.
+    transaction.on_commit(lambda: doorbell.ring(), robust=True)  # noqa: PLW0108
+
+
+def _keep_blob(blob: Blob, raw: bytes) -> None:
     # The row is locked, so an erasure of the same bytes by another owner comes wholly before or wholly after us; if
     # before, it took the file along and ensure() writes it anew.
-    blob, is_new = Blob.objects.select_for_update().get_or_create(
-        sha256=sha256,
-        defaults={"num_bytes": len(raw), "format": header.format, "width": header.width, "height": header.height},
-    )
-    if is_new:
-        blobs.ensure(sha256, raw)
-    return blob
+    while not _insert_blob.run(blob):
+        if Blob.objects.select_for_update().filter(pk=blob.pk).values_list("pk"):
+            return
+    blobs.ensure(blob.sha256, raw)
+
+
+_insert_blob = Insert(Blob, skip_existing=True)
+_insert_images, _insert_predictions, _insert_keys = Insert(UploadedImage), Insert(Prediction), Insert(IdempotencyKey)
+_uploads = GroupCommit(_store)
 
 
 def _earlier(owner: Owner, options: PredictOptions, fingerprint: str) -> Submission | None:

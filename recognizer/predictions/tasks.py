@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from celery import shared_task
 from celery.signals import worker_process_init, worker_process_shutdown, worker_ready
-from django.conf import settings
 from django.db import connection
 from django.db.backends.signals import connection_created
 from django.utils.timezone import now
@@ -18,24 +17,32 @@ LEASE = timedelta(seconds=15)
 BATCH_SECONDS = 10  # the longest a batch may take; shorter than the lease, or two workers answer one row
 # A drain stops after this and rings again, so that the time limit of the task is the time limit of one batch.
 DRAIN_SECONDS = 2
+# With nothing left to do the drain listens for so long: the next upload costs no task, which is 10 ms of its answer.
+LISTEN_SECONDS = 0.5
 STALE = timedelta(seconds=3)  # a row that waited this long has lost its ring
 
 
 @shared_task(name="predict", acks_late=True, time_limit=DRAIN_SECONDS + BATCH_SECONDS)
 def classify_pending() -> None:
     """Answer waiting predictions until none is left. Safe to deliver twice."""
-    from recognizer.predictions.classify import classify_batch  # loads a runtime: workers only
+    from recognizer.predictions.classify import classify  # loads a runtime: workers only
 
     doorbell.clear()  # before the first claim, or a ring between the two is lost
-    Prediction.objects.return_expired(
-        now()
-    )  # here too: under a steady backlog this runs every 2 s, whatever else waits
+    # Here too: under a steady backlog this runs every 2 s, whatever else waits.
+    Prediction.objects.return_expired(now())
     end = time.monotonic() + DRAIN_SECONDS
-    while batch := Prediction.objects.claim(limit=settings.RECOGNIZER_BATCH_SIZE, lease=LEASE):
-        classify_batch(batch)
-        if time.monotonic() > end:
-            doorbell.ring()
-            return
+    is_rung = True
+    while is_rung and time.monotonic() < end:
+        classify(_claim, until=end)
+        with doorbell.listening(LISTEN_SECONDS):
+            classify(_claim, until=end)
+            is_rung = doorbell.wait_for_ring(min(LISTEN_SECONDS, end - time.monotonic()))
+    if Prediction.objects.pending().exists():
+        doorbell.ring()
+
+
+def _claim(limit: int) -> list[Prediction]:
+    return Prediction.objects.claim(limit=limit, lease=LEASE)
 
 
 @shared_task(name="reconcile", time_limit=BATCH_SECONDS)
@@ -68,6 +75,7 @@ def _start_serving(**_: object) -> None:
     die_with_parent()
     connection_created.connect(_relax_sync)
     serving.start()
+    doorbell.ring()  # rows that waited for this child, whose predecessor may have been killed while it listened
 
 
 @worker_process_shutdown.connect

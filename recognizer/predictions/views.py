@@ -147,14 +147,14 @@ def _idempotency_key(request: Request) -> str:
 
 def _reply(submission: Submission, owner: Owner, *, seconds: float) -> HttpResponse:
     """Wait for the answer within the budget, then say what there is."""
-    prediction = submission.prediction
+    prediction, answer = submission.prediction, ""
     if seconds and not prediction.is_finished and _waiting.acquire(blocking=False):
         try:
-            doorbell.wait_for(prediction.pk, seconds=seconds)
+            answer = doorbell.wait_for(prediction.pk, seconds=seconds)
         finally:
             _waiting.release()
     if submission.is_new:
-        body = describe_new(prediction)
+        body = describe_new(prediction, answer)
     else:
         body = describe(with_details(Prediction.objects.all()).get(pk=prediction.pk))
     access: dict[str, Any] = {} if owner.user else {"access": str(AccessToken(prediction.pk))}

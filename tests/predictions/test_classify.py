@@ -1,6 +1,7 @@
 """From claimed rows to stored answers and stored failures."""
 
 import shutil
+import time
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,8 @@ from django.utils.timezone import now
 
 from classifier_core.preprocessing import Preprocessing
 from recognizer.predictions import blobs, tasks
-from recognizer.predictions.classify import classify_batch
+from recognizer.predictions.answers import WRITTEN_BY_WORKER, pack, unpack
+from recognizer.predictions.classify import NUM_CORES, classify
 from recognizer.predictions.models import Owner, Prediction
 from recognizer.registry.models import RegisteredModel
 from tests.recognition import picture, undecodable, upload, work
@@ -22,6 +24,11 @@ OWNER = Owner(visitor=uuid.uuid4())
 
 def after(row: Prediction) -> Prediction:
     return Prediction.objects.get(pk=row.pk)
+
+
+def classify_claimed(batch: list[Prediction]) -> None:
+    given = iter([batch])
+    classify(lambda _: next(given, []), until=time.monotonic() + 10)
 
 
 def test_drain_answers_all_that_waits(fruit: RegisteredModel):
@@ -111,10 +118,49 @@ def test_answer_of_a_late_worker_is_dropped(fruit: RegisteredModel):
     work()
     answered = after(row)
 
-    classify_batch(late)
+    classify_claimed(late)
 
     assert after(row).finished_at == answered.finished_at
     assert after(row).attempts == 2
+
+
+def test_row_that_saw_a_worker_die_has_nobody_beside_it(fruit: RegisteredModel, monkeypatch: pytest.MonkeyPatch):
+    suspect = upload(picture(0), owner=OWNER)
+    Prediction.objects.claim(limit=1, lease=timedelta(seconds=-1))
+    Prediction.objects.return_expired(now())
+    others = [upload(picture(seed), owner=OWNER) for seed in range(1, 5)]
+    at_once: dict[bytes, int] = {}
+    inside: list[bytes] = []
+    load = Preprocessing.load
+
+    def watched(self: Preprocessing, raw: bytes, **options):
+        inside.append(raw)
+        time.sleep(0.05)
+        for one in inside:
+            at_once[one] = max(at_once.get(one, 0), len(inside))
+        inside.remove(raw)
+        return load(self, raw, **options)
+
+    monkeypatch.setattr(Preprocessing, "load", watched)
+
+    work()
+
+    assert {after(row).status for row in (suspect, *others)} == {Status.SUCCEEDED}
+    assert at_once[picture(0)] == 1
+    assert max(at_once.values()) == min(2, NUM_CORES)
+
+
+def test_answer_that_travels_says_what_the_row_says(fruit: RegisteredModel):
+    for raw in (picture(0), undecodable()):
+        sent = upload(raw, owner=OWNER)
+        [claimed] = Prediction.objects.claim(limit=1, lease=timedelta(seconds=15))
+        classify_claimed([claimed])
+
+        unpack(pack(claimed), sent)
+
+        stored = after(sent)
+        for name in WRITTEN_BY_WORKER:
+            assert getattr(sent, name) == getattr(stored, name), name
 
 
 def test_stored_scores_do_not_depend_on_neighbours(fruit: RegisteredModel):

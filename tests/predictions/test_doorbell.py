@@ -42,7 +42,7 @@ def test_flag_is_cleared_before_the_first_claim(broker, fruit: RegisteredModel, 
 
     tasks.classify_pending()
 
-    assert seen == [0]
+    assert seen[0] == 0
 
 
 def test_upload_rings_after_its_commit(client: Client, transactional_db: None, fruit_rows: RegisteredModel, broker):
@@ -53,9 +53,64 @@ def test_upload_rings_after_its_commit(client: Client, transactional_db: None, f
 
 def test_announcement_before_the_wait_is_heard(broker):
     row = uuid.uuid4()
-    doorbell.announce([row])
+    doorbell.announce({row: "banana"})
 
-    assert doorbell.wait_for(row, seconds=5)
+    assert doorbell.wait_for(row, seconds=5) == "banana"
+    assert doorbell.wait_for(row, seconds=5) == "banana"  # whoever waits beside hears it too
+
+
+def test_announcement_without_an_answer_ends_the_wait(broker):
+    row = uuid.uuid4()
+    doorbell.announce({row: ""})
+    start = time.monotonic()
+
+    assert doorbell.wait_for(row, seconds=5) == ""
+    assert time.monotonic() - start < 2
+
+
+def test_ring_reaches_a_listening_worker_without_a_task(broker):
+    with doorbell.listening(5):
+        assert all(doorbell.ring() for _ in range(3))
+        assert broker.llen("predict") == 0
+        assert doorbell.wait_for_ring(5)
+        assert not doorbell.wait_for_ring(0.01)  # three rings, one look
+
+    doorbell.ring()
+    assert broker.llen("predict") == 1
+
+
+def test_ring_of_an_earlier_listener_wakes_nobody(broker):
+    with doorbell.listening(5):
+        doorbell.ring()
+    with doorbell.listening(5):
+        assert not doorbell.wait_for_ring(0.01)
+
+
+def test_killed_listener_is_forgotten(broker):
+    with doorbell.listening(1):
+        assert 0 < broker.pttl(doorbell.LISTENING) <= 2000
+
+
+@pytest.mark.django_db
+def test_upload_while_the_worker_listens_is_answered_by_the_same_task(
+    client: Client, fruit: RegisteredModel, broker, monkeypatch: pytest.MonkeyPatch
+):
+    wait = doorbell.wait_for_ring
+    pictures = [picture(seed) for seed in range(3)]
+
+    def upload_then_wait(seconds: float) -> bool:
+        if pictures:
+            post(client, pictures.pop())
+            doorbell.ring()  # the test's own transaction never commits
+        return wait(min(seconds, 0.05))
+
+    monkeypatch.setattr(doorbell, "wait_for_ring", upload_then_wait)
+
+    tasks.classify_pending()
+
+    assert set(Prediction.objects.values_list("status", flat=True)) == {"succeeded"}
+    assert Prediction.objects.count() == 3
+    assert broker.llen("predict") == 0
 
 
 def test_wait_ends_in_time(broker):
@@ -66,7 +121,7 @@ def test_wait_ends_in_time(broker):
 
 
 def test_announcement_is_forgotten(broker):
-    doorbell.announce([uuid.uuid4()])
+    doorbell.announce({uuid.uuid4(): "banana"})
 
     [key] = broker.keys("recognizer:answer:*")
     assert 0 < broker.ttl(key) <= doorbell.ANSWER_SECONDS

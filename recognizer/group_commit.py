@@ -1,0 +1,60 @@
+"""Writes of several threads in one transaction: one lock on the database and one sync to disk for all of them."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from django.db import transaction
+
+T = TypeVar("T")
+
+
+@dataclass
+class _Write(Generic[T]):
+    rows: T
+    is_done: bool = False
+    error: Exception | None = None
+
+
+class GroupCommit(Generic[T]):
+    """Whoever comes first stores what all others brought while it waited for its turn.
+
+    `store` writes a sequence of them; it runs inside a transaction, in one of the threads. When a group fails, each of
+    its writes is tried alone, so that nobody gets another one's error.
+    """
+
+    def __init__(self, store: Callable[[Sequence[T]], None]) -> None:
+        self._store = store
+        self._waiting: list[_Write[T]] = []
+        self._list = threading.Lock()
+        self._turn = threading.Lock()
+
+    def run(self, rows: T) -> None:
+        """Return when the rows are committed. Raises what storing them raised; then none of them is there."""
+        mine = _Write(rows)
+        with self._list:
+            self._waiting.append(mine)
+        with self._turn:
+            if not mine.is_done:
+                self._commit_all()
+        if mine.error:
+            raise mine.error
+
+    def _commit_all(self) -> None:
+        with self._list:
+            group, self._waiting = self._waiting, []
+        self._commit(group)
+        if len(group) > 1 and group[0].error:
+            for write in group:
+                self._commit([write])
+
+    def _commit(self, group: list[_Write[T]]) -> None:
+        error = None
+        try:
+            with transaction.atomic():
+                self._store([write.rows for write in group])
+        except Exception as raised:  # noqa: BLE001 - each caller gets it, in its own thread
+            error = raised
+        for write in group:
+            write.is_done, write.error = True, error

@@ -1,0 +1,81 @@
+"""Uploads of several threads share a transaction, never an error."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from recognizer.group_commit import GroupCommit
+from recognizer.registry.models import RegisteredModel
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
+
+
+class Shelf:
+    """Stores registered models by name; the first group waits until every thread has brought its name."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.groups: list[list[str]] = []
+        self.commits = GroupCommit(self._store)
+        self._all_are_here = threading.Event()
+        self._names = names
+
+    def _store(self, names: Sequence[str]) -> None:
+        if not self.groups:
+            self._all_are_here.wait(5)
+        self.groups.append(list(names))
+        RegisteredModel.objects.bulk_create(RegisteredModel(name=name) for name in names)
+        if "" in names:
+            raise ValueError("a model needs a name")
+
+    def store_at_once(self) -> list[Exception | None]:
+        """What became of each name, in order."""
+        with ThreadPoolExecutor(len(self._names)) as threads:
+            first = threads.submit(self._try, self._names[0])
+            while not self.commits._turn.locked():
+                pass
+            others = [threads.submit(self._try, name) for name in self._names[1:]]
+            while len(self.commits._waiting) < len(others):
+                pass
+            self._all_are_here.set()
+            return [first.result(), *(other.result() for other in others)]
+
+    def _try(self, name: str) -> Exception | None:
+        try:
+            self.commits.run(name)
+        except ValueError as error:
+            return error
+        finally:
+            connection.close()
+        return None
+
+
+def stored() -> set[str]:
+    return set(RegisteredModel.objects.values_list("name", flat=True))
+
+
+def test_what_comes_meanwhile_is_stored_together():
+    shelf = Shelf(["a", "b", "c", "d"])
+
+    assert shelf.store_at_once() == [None] * 4
+    assert [sorted(group) for group in shelf.groups] == [["a"], ["b", "c", "d"]]
+    assert stored() == {"a", "b", "c", "d"}
+
+
+def test_one_that_fails_leaves_the_others_stored():
+    shelf = Shelf(["a", "b", "", "d"])
+
+    errors = shelf.store_at_once()
+
+    assert [str(error) if error else None for error in errors] == [None, None, "a model needs a name", None]
+    assert stored() == {"a", "b", "d"}
+
+
+def test_one_alone_needs_nobody():
+    shelf = Shelf(["a"])
+    shelf._all_are_here.set()
+
+    assert shelf.store_at_once() == [None]
+    assert stored() == {"a"}

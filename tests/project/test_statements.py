@@ -1,0 +1,76 @@
+"""The statements whose SQL is made once write what the ORM would."""
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.utils.timezone import now
+
+from recognizer.predictions.models import Blob, Prediction, UploadedImage
+from recognizer.registry.models import RegisteredModel
+from recognizer.statements import Insert, Update
+
+pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
+
+
+def blob(sha256: str = "a" * 64, **changes) -> Blob:
+    return Blob(sha256=sha256, num_bytes=10, format="PNG", width=3, height=4, **changes)
+
+
+def prediction(**changes) -> Prediction:
+    model, _ = RegisteredModel.objects.get_or_create(name="fruit")
+    return Prediction(model=model, visitor=uuid.uuid4(), scores=[["Äpfel, 'rot'", 0.5]], **changes)
+
+
+def fields_of(row) -> dict:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+def test_insert_stores_each_field():
+    user = User.objects.create_user("ada")
+    Insert(Blob).run(blob())
+    image = UploadedImage(blob_id="a" * 64, user=user, file_name="a'b%s.png", train_allowed=True)
+    Insert(UploadedImage).run(image)
+    row = prediction(image=image, known=None, score=0.25, started_at=now())
+
+    Insert(Prediction).run(row)
+
+    assert fields_of(Prediction.objects.get()) == fields_of(row)
+    assert fields_of(UploadedImage.objects.get()) == fields_of(image)
+
+
+def test_insert_of_many_and_of_none():
+    assert Insert(Blob).run(blob("a" * 64), blob("b" * 64)) == 2
+    Insert(Blob).run()
+
+    assert Blob.objects.count() == 2
+
+
+def test_insert_of_an_existing_key():
+    Insert(Blob).run(blob())
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Insert(Blob).run(blob())
+    skipping = Insert(Blob, skip_existing=True)
+
+    assert skipping.run(blob()) == 0
+    assert skipping.run(blob("b" * 64)) == 1
+
+
+def test_update_writes_only_its_fields_and_only_while_the_rest_holds():
+    update = Update(Prediction, fields=["label", "lease_until"], unchanged=["attempts"], condition="status = 'running'")
+    row = prediction(status="running", attempts=2)
+    row.save()
+    row.label, row.lease_until, row.score = "Äpfel", now() + timedelta(seconds=1), 0.9
+
+    assert update.run(row)
+    stored = Prediction.objects.get()
+    assert (stored.label, stored.lease_until, stored.score) == ("Äpfel", row.lease_until, None)
+
+    row.label, row.attempts = "late", 1
+    assert not update.run(row)
+    Prediction.objects.update(status="failed", error_detail="no")
+    row.attempts = 2
+    assert not update.run(row)
+    assert Prediction.objects.get().label == "Äpfel"
