@@ -50,3 +50,7 @@ class UnknownArchitecture(ClassifierError):
 
 class ExportFailed(ClassifierError):
     """The exported graph does not compute what the torch model computes."""
+
+
+class DatasetInvalid(ClassifierError):
+    """The photos and labels cannot be used as they are; the message says what to change."""

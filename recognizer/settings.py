@@ -87,6 +87,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "recognizer.registry",
     "recognizer.predictions",
+    "recognizer.training",
 ]
 
 MIDDLEWARE = [
@@ -163,6 +164,12 @@ STORAGES = {
     ),
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
+if RECOGNIZER_S3_BUCKET:
+    from botocore.config import Config
+
+    # botocore's own are 60 s and five times, in which every web thread may end up waiting for the bucket.
+    patience = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
+    STORAGES["default"]["OPTIONS"]["client_config"] = patience
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = BASE_DIR / "staticfiles"

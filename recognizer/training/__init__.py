@@ -1,0 +1,1 @@
+"""The offline half: data, training, judging, from the command line."""
