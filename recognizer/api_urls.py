@@ -8,6 +8,7 @@ from recognizer.registry.views import ModelListView, ModelView
 
 app_name = "api"
 urlpatterns = [
+    path("predict", views.PredictView.as_view(schema=None), name="predict"),  # a redirect would lose the upload
     path("predict/", views.PredictView.as_view(), name="predict"),
     path("predictions/", views.PredictionListView.as_view(), name="predictions"),
     path("predictions/<uuid:pk>/", views.PredictionView.as_view(), name="prediction"),

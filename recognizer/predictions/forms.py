@@ -1,5 +1,7 @@
 """What the pages take from people."""
 
+import hashlib
+import uuid
 from typing import Any
 
 from django import forms
@@ -45,6 +47,7 @@ class UploadForm(forms.Form):
         error_messages={"invalid_choice": _("This model does not answer. Choose one of the list.")},
     )
     train = forms.BooleanField(label=_("May be used to improve the model"), required=False)
+    page = forms.UUIDField(widget=forms.HiddenInput, required=False, initial=uuid.uuid4)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -57,9 +60,12 @@ class UploadForm(forms.Form):
         default = settings.RECOGNIZER_DEFAULT_MODEL
         return default if default in names or not names else names[0]
 
-    def to_options(self) -> PredictOptions:
+    def to_options(self, photo: bytes) -> PredictOptions:
+        """A second click on the button sends the same page's photo again: it is the same recognition."""
         values = self.cleaned_data
-        return PredictOptions(model=values["model"].name, train_allowed=values["train"])
+        model, train, page = values["model"].name, values["train"], values["page"]
+        sent = hashlib.sha256(f"{page} {model} {train} ".encode() + photo).hexdigest() if page else ""
+        return PredictOptions(model=model, train_allowed=train, idempotency_key=sent)
 
 
 class DateInput(forms.DateInput):

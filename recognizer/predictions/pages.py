@@ -1,12 +1,10 @@
 """The pages of the people who upload. Each works as plain forms; scripts only add comfort."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -23,7 +21,7 @@ from recognizer.predictions.erasure import StillRunning
 from recognizer.predictions.feedback import NotAnswered, TooManyClaims, claim
 from recognizer.predictions.forms import FeedbackForm, HistoryForm, UploadForm
 from recognizer.predictions.history import own_history
-from recognizer.predictions.intake import NothingServes, Overloaded, PredictOptions, UnknownModel, Upload, submit
+from recognizer.predictions.intake import NothingServes, Overloaded, UnknownModel, Upload, submit
 from recognizer.predictions.models import Feedback, Owner, Prediction
 from recognizer.predictions.ownership import (
     erasable_by,
@@ -68,17 +66,15 @@ def _take(request: HttpRequest, owner: Owner) -> HttpResponse:
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
         return _upload_page(request, form, status=400)
-    stored, refusals = _submit_each(request, form.cleaned_data["images"], owner=owner, options=form.to_options())
+    stored, refusals = _submit_each(request, form, owner)
     if refusals:
         return _refused_page(request, form, num_stored=len(stored), refusals=refusals)
     return redirect("prediction", stored[0].pk) if len(stored) == 1 else redirect("history")
 
 
-def _submit_each(
-    request: HttpRequest, files: Sequence["UploadedFile[bytes]"], *, owner: Owner, options: PredictOptions
-) -> tuple[list[Prediction], list[Refusal]]:
+def _submit_each(request: HttpRequest, form: UploadForm, owner: Owner) -> tuple[list[Prediction], list[Refusal]]:
     stored, refusals = [], []
-    for file in files:
+    for file in form.cleaned_data["images"]:
         name = file.name or ""
         if not UploadThrottle().allow_request(request):
             refusals.append(
@@ -86,7 +82,8 @@ def _submit_each(
             )
             continue
         try:
-            stored.append(submit(Upload(file.read(), name), owner=owner, options=options).prediction)
+            raw = file.read()
+            stored.append(submit(Upload(raw, name), owner=owner, options=form.to_options(raw)).prediction)
         except ImageRefused as refused:
             refusals.append(Refusal(name, str(refused), STATUS_OF_REFUSAL[refused.code]))
         except SAID_AT_THE_FIELD as error:

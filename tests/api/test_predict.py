@@ -351,3 +351,9 @@ def test_two_images_in_one_request_are_refused(client: Client, fruit_rows: Regis
     assert reply.status_code == 400
     assert reply.json()["errors"][0]["field"] == "image"
     assert not Prediction.objects.exists()
+
+
+def test_address_without_the_slash_takes_uploads_too(client: Client, fruit: RegisteredModel):
+    file = SimpleUploadedFile("a.jpg", picture())
+
+    assert client.post("/api/predict", {"image": file}).status_code == 202

@@ -1,5 +1,7 @@
 """The front page as a plain form."""
 
+import re
+
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
@@ -36,6 +38,30 @@ def test_sent_without_a_cookie_it_is_still_mine(client: Client, fruit: Registere
     reply = client.post("/", {"images": SimpleUploadedFile("a.jpg", picture()), "model": "fruit"})
 
     assert client.get(reply.url).status_code == 200
+
+
+def page_number(client: Client) -> str:
+    [number] = re.findall(r'name="page" value="([0-9a-f-]+)"', words(client.get("/")))
+    return number
+
+
+def test_second_click_is_the_same_recognition(client: Client, fruit: RegisteredModel):
+    page = page_number(client)
+
+    first, second = (send(client, picture(), page=page) for _ in range(2))
+
+    assert first.url == second.url
+    assert Prediction.objects.count() == 1
+
+
+def test_another_photo_or_another_visit_is_another_recognition(client: Client, fruit: RegisteredModel):
+    page = page_number(client)
+    send(client, picture(1), page=page)
+    send(client, picture(2), page=page)
+    send(client, picture(2), page=page, train="on")
+    send(client, picture(1), page=page_number(client))
+
+    assert Prediction.objects.count() == 4
 
 
 def test_signed_in_upload_belongs_to_the_user(client: Client, fruit: RegisteredModel, django_user_model: type[User]):
