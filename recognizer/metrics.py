@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Counter, Histogram,
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from recognizer.health import is_from_here
 from recognizer.predictions.models import Prediction
 from recognizer.problems import problem
 from recognizer.registry.models import LoadedVersion
@@ -48,7 +49,7 @@ class DatabaseFigures(Collector):
         waiting = Prediction.objects.pending().order_by("created_at")
         oldest = waiting.values_list("created_at", flat=True).first()
         age = (now() - oldest).total_seconds() if oldest else 0.0
-        workers = LoadedVersion.objects.live().values("worker").distinct().count()
+        workers = LoadedVersion.objects.live().num_workers()
         yield GaugeMetricFamily("recognizer_pending", "Predictions that wait.", value=waiting.count())
         yield GaugeMetricFamily("recognizer_oldest_pending_seconds", "Age of the oldest that waits.", value=age)
         yield GaugeMetricFamily("recognizer_live_workers", "Workers that reported lately.", value=workers)
@@ -71,4 +72,4 @@ def _may_read(request: HttpRequest) -> bool:
     token = settings.RECOGNIZER_METRICS_TOKEN
     if token:
         return hmac.compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {token}".encode())
-    return request.META.get("REMOTE_ADDR") in ("127.0.0.1", "::1") and not settings.RECOGNIZER_TRUSTED_PROXY
+    return is_from_here(request)

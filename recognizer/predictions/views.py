@@ -65,10 +65,22 @@ HEADERS = [
     OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description="Two requests with one key are one."),
 ]
 OPTIONS = [
-    OpenApiParameter("model", str, default="imagenet", description="Name of a registered model."),
+    OpenApiParameter(
+        "model", str, default=settings.RECOGNIZER_DEFAULT_MODEL, description="Name of a registered model."
+    ),
     OpenApiParameter("top_k", int, default=5, description="1 to 20. What the body says counts more."),
-    OpenApiParameter("train", bool, default=False, description="May be used for training."),
+    OpenApiParameter("train", bool, default=settings.RECOGNIZER_TRAIN_DEFAULT, description="May be used for training."),
 ]
+
+
+def _body(image: dict[str, str]) -> dict[str, Any]:
+    """The schema of a body that has the image in this form, and the options beside it."""
+    options = {
+        "model": {"type": "string", "default": settings.RECOGNIZER_DEFAULT_MODEL},
+        "top_k": {"type": "integer", "minimum": 1, "maximum": 20, "default": 5},
+        "train": {"type": "boolean", "default": settings.RECOGNIZER_TRAIN_DEFAULT},
+    }
+    return {"type": "object", "required": ["image"], "properties": {"image": {"type": "string", **image}, **options}}
 
 
 class OwnedView(APIView):
@@ -89,27 +101,9 @@ class PredictView(OwnedView):
         operation_id="predict",
         parameters=HEADERS + OPTIONS,
         request={
-            "multipart/form-data": {
-                "type": "object",
-                "required": ["image"],
-                "properties": {
-                    "image": {"type": "string", "format": "binary"},
-                    "model": {"type": "string", "default": "imagenet"},
-                    "top_k": {"type": "integer", "minimum": 1, "maximum": 20, "default": 5},
-                    "train": {"type": "boolean", "default": False},
-                },
-            },
+            "multipart/form-data": _body({"format": "binary"}),
             "image/*": OpenApiTypes.BINARY,
-            "application/json": {
-                "type": "object",
-                "required": ["image"],
-                "properties": {
-                    "image": {"type": "string", "format": "byte", "description": "base64"},
-                    "model": {"type": "string", "default": "imagenet"},
-                    "top_k": {"type": "integer", "minimum": 1, "maximum": 20, "default": 5},
-                    "train": {"type": "boolean", "default": False},
-                },
-            },
+            "application/json": _body({"format": "byte", "description": "base64"}),
         },
         responses={200: PredictionSerializer, 202: PredictionSerializer, **UPLOADING},
     )

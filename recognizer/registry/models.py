@@ -187,6 +187,10 @@ class LoadedVersionQuerySet(models.QuerySet["LoadedVersion"]):
         """Reports of workers that are alive."""
         return self.filter(seen_at__gt=now() - REPORT_LIFETIME)
 
+    def num_workers(self) -> int:
+        """How many workers these reports come from."""
+        return self.values("worker").distinct().count()
+
 
 class LoadedVersion(models.Model):
     """What one worker holds in memory, as the worker itself reports it every few seconds."""

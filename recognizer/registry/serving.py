@@ -77,10 +77,10 @@ def stop() -> None:
 
 def refresh() -> None:
     """Load what is desired, report what is loaded. A version that does not load leaves the previous one answering."""
-    report()  # before a load, which may take longer than a report lives
     for promotion in Promotion.objects.desired().select_related("version__model"):
         current = _loaded.get(promotion.model_id)
         if current is None or current.row.pk != promotion.version_id:
+            report()  # a load may take longer than a report lives
             _try_load(promotion.version.model)
         else:
             _errors.pop(promotion.model_id, None)  # a rollback took the version that did not load back

@@ -22,7 +22,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         context["figures"] = _figures()
     if may_view("registry", "registeredmodel")(request):
         context["serving"] = _serving()
-        context["num_workers"] = LoadedVersion.objects.live().values("worker").distinct().count()
+        context["num_workers"] = LoadedVersion.objects.live().num_workers()
     return context
 
 
