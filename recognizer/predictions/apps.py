@@ -3,7 +3,7 @@ from django.apps import AppConfig
 
 class PredictionsConfig(AppConfig):
     name = "recognizer.predictions"
-    verbose_name = "Recognitions"
+    verbose_name = "Audit"
 
     def ready(self) -> None:
         from recognizer import checks  # noqa: F401  # registers them

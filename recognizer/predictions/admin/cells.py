@@ -78,7 +78,15 @@ def moment(at: datetime) -> SafeString:
     return format_html('<time class="rz-nowrap" datetime="{0}" title="{0}">{1}</time>', at.isoformat(), shown)
 
 
-class ClaimCells:
+class MomentCell:
+    """When a row was written."""
+
+    @display(description="When", ordering="created_at")
+    def when(self, row: Any) -> SafeString:
+        return moment(row.created_at)
+
+
+class ClaimCells(MomentCell):
     """The columns of what people say, in a list and beside a recognition."""
 
     @display(description="Says")

@@ -13,14 +13,14 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilt
 
 from recognizer.predictions.admin import cells
 from recognizer.predictions.admin.actions import MAX_AT_ONCE, do_each
-from recognizer.predictions.admin.cells import ClaimCells
+from recognizer.predictions.admin.cells import ClaimCells, MomentCell
 from recognizer.predictions.admin.filters import CappedPaginator, DateFilter
 from recognizer.predictions.models import Erasure, Feedback, Review
 from recognizer.predictions.review import approve
 from recognizer.registry.admin.history import HistoryAdmin, StaffRequest
 
 
-class OpinionAdmin(HistoryAdmin):
+class OpinionAdmin(MomentCell, HistoryAdmin):
     """Rows about one recognition: its picture, and a way to it."""
 
     paginator = CappedPaginator
@@ -39,11 +39,11 @@ class OpinionAdmin(HistoryAdmin):
 
 @admin.register(Feedback)
 class FeedbackAdmin(ClaimCells, OpinionAdmin):
-    list_display = ("picture", "says", "recognition", "label", "who", "created_at")
+    list_display = ("picture", "says", "recognition", "label", "who", "when")
     list_display_links = ("says",)
     list_filter = (("is_correct", BooleanRadioFilter), ("created_at", DateFilter))
     list_select_related = ("prediction", "user", "label")
-    fields = ("picture", "recognition", "says", "label", "who", "created_at")
+    fields = ("picture", "recognition", "says", "label", "who", "when")
     actions = ("approve",)
 
     def has_review_permission(self, request: HttpRequest) -> bool:
@@ -57,11 +57,11 @@ class FeedbackAdmin(ClaimCells, OpinionAdmin):
 
 @admin.register(Review)
 class ReviewAdmin(OpinionAdmin):
-    list_display = ("picture", "verdict_shown", "recognition", "previous_label", "reviewer", "via", "created_at")
+    list_display = ("picture", "verdict_shown", "recognition", "previous_label", "reviewer", "via", "when")
     list_display_links = ("verdict_shown",)
     list_filter = (("verdict", ChoicesDropdownFilter), ("via", ChoicesDropdownFilter), ("created_at", DateFilter))
     list_select_related = ("prediction", "label", "reviewer")
-    fields = ("picture", "recognition", "verdict_shown", "label", "previous_label", "reviewer", "via", "created_at")
+    fields = ("picture", "recognition", "verdict_shown", "label", "previous_label", "reviewer", "via", "when")
 
     @admin.display(description="Verdict", ordering="verdict")
     def verdict_shown(self, review: Review) -> SafeString | str:
@@ -70,5 +70,5 @@ class ReviewAdmin(OpinionAdmin):
 
 @admin.register(Erasure)
 class ErasureAdmin(HistoryAdmin):
-    list_display = ("prediction_id", "erased_by", "created_at")
+    list_display = ("prediction_id", "erased_by", "when")
     paginator = CappedPaginator

@@ -17,7 +17,7 @@ from unfold.views import ChangeList
 from recognizer.predictions import doorbell
 from recognizer.predictions.admin import cells
 from recognizer.predictions.admin.actions import CorrectionForm, chosen, do_each
-from recognizer.predictions.admin.cells import ClaimCells
+from recognizer.predictions.admin.cells import ClaimCells, MomentCell
 from recognizer.predictions.admin.filters import (
     CappedPaginator,
     DateFilter,
@@ -59,16 +59,16 @@ class RecognitionList(ChangeList):
 
 class FeedbackInline(ClaimCells, HistoryInline):
     model = Feedback
-    fields = ("says", "who", "created_at")
+    fields = ("says", "who", "when")
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
         return super().get_queryset(request).select_related("user")  # type: ignore[no-any-return]
 
 
-class ReviewInline(HistoryInline):
+class ReviewInline(MomentCell, HistoryInline):
     model = Review
-    fields = ("verdict", "label", "previous_label", "reviewer", "via", "created_at")
+    fields = ("verdict", "label", "previous_label", "reviewer", "via", "when")
     readonly_fields = fields
     verbose_name_plural = "reviews, the newest counts"
 
@@ -77,7 +77,7 @@ class ReviewInline(HistoryInline):
 
 
 @admin.register(Prediction)
-class RecognitionAdmin(HistoryAdmin):
+class RecognitionAdmin(MomentCell, HistoryAdmin):
     list_display = ("answer", "score_shown", "version_shown", "status_shown", "verdict", "who", "when")
     list_display_links = ("answer",)
     list_filter = (
@@ -154,11 +154,10 @@ class RecognitionAdmin(HistoryAdmin):
     def who(self, row: Prediction) -> SafeString | str:
         return cells.owner(row)
 
-    @admin.display(description="When", ordering="created_at")
-    def when(self, row: Prediction) -> SafeString:
-        return cells.moment(row.created_at)
-
     # The page of one
+
+    def get_inlines(self, request: HttpRequest, obj: Prediction | None) -> list[Any]:
+        return [inline for inline in self.inlines if obj and inline.model.objects.filter(prediction=obj).exists()]
 
     def get_fieldsets(self, request: HttpRequest, obj: Prediction | None = None) -> list[Any]:
         return []  # the template draws the answer
