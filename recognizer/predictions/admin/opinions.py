@@ -69,6 +69,6 @@ class ReviewAdmin(OpinionAdmin):
 
 
 @admin.register(Erasure)
-class ErasureAdmin(HistoryAdmin):
+class ErasureAdmin(MomentCell, HistoryAdmin):
     list_display = ("prediction_id", "erased_by", "when")
     paginator = CappedPaginator
