@@ -54,3 +54,11 @@ class ExportFailed(ClassifierError):
 
 class DatasetInvalid(ClassifierError):
     """The photos and labels cannot be used as they are; the message says what to change."""
+
+
+class TrainingFailed(ClassifierError):
+    """A training run cannot start or go on; the message says what to change."""
+
+
+class DatasetUnwritable(ClassifierError):
+    """Photos or lists cannot be written: no space, no permission, or something is in the way."""

@@ -88,7 +88,7 @@ def load_dataset(source: Path | str) -> Dataset:
 
 def part_folders(root: Path) -> dict[Path, str]:
     """The folders train, val and test of a data set that is already split, with those names; else none."""
-    folders = _folders(root)
+    folders = photo_folders(root)
     parts = {folder: PART_NAMES.get(folder.name.lower(), "") for folder in folders}
     return parts if len(folders) > 1 and all(parts.values()) else {}
 
@@ -112,9 +112,24 @@ def build_dataset(root: Path, photos: Iterable[Photo], labels: Iterable[str]) ->
     return dataset
 
 
+def photo_folders(root: Path) -> list[Path]:
+    """The folders directly below, without hidden ones and what systems leave behind."""
+    return sorted(path for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of that name is never data."""
+    return name.startswith(".") or name in _NOT_DATA
+
+
+def to_label(text: str) -> str:
+    """A label's key: Unicode NFC, so that one name typed on two systems is one class."""
+    return unicodedata.normalize("NFC", text)
+
+
 def _from_folder(root: Path) -> Dataset:
     tops = list(part_folders(root)) or [root]
-    folders = [folder for top in tops for folder in _folders(top)]
+    folders = [folder for top in tops for folder in photo_folders(top)]
     labels = _labels_of(root, folders)
     photos = [
         Photo(path, labels[folder])
@@ -133,11 +148,6 @@ def _labels_of(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
     if twice:
         raise DatasetInvalid(f"{root} has two folders that are both named {twice[0][1]!r}, in two Unicode spellings.")
     return labels
-
-
-def to_label(text: str) -> str:
-    """A label's key: Unicode NFC, so that one name typed on two systems is one class."""
-    return unicodedata.normalize("NFC", text)
 
 
 def _from_csv(path: Path) -> Dataset:
@@ -202,18 +212,10 @@ def _is_label(label: str) -> bool:
     )
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not _is_hidden(path.name))
-
-
 def _files(root: Path) -> Iterator[Path]:
     for folder, names, files in os.walk(root):
-        names[:] = sorted(name for name in names if not _is_hidden(name))
-        yield from (Path(folder, name) for name in sorted(files) if not _is_hidden(name))
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name in _NOT_DATA
+        names[:] = sorted(name for name in names if not is_hidden(name))
+        yield from (Path(folder, name) for name in sorted(files) if not is_hidden(name))
 
 
 def _in_order(photos: Iterable[Photo]) -> tuple[Photo, ...]:

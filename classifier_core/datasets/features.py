@@ -1,0 +1,60 @@
+"""What a trained network sees in photos: one vector each, by the same path as serving."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from classifier_core.artifact import MANIFEST, WEIGHTS, Artifact, load_artifact
+from classifier_core.datasets.folder import Photo
+from classifier_core.datasets.looks import Floats, in_progress
+from classifier_core.engines import Engine, EngineSpec, load_engine
+from classifier_core.engines.graph import graph_folder
+from classifier_core.preprocessing import Pixels, Preprocessing
+
+_BATCH_SIZE = 16
+
+
+def features_of(photos: Sequence[Photo], artifact: Artifact) -> Floats:
+    """The pooled features of readable photos, float32 [N, F], on OpenVINO.
+
+    An artifact without an exported graph is exported into a temporary folder (seconds, loads torch).
+
+    Raises OSError, ImageRefused and ImageUndecodable for a photo that cannot be read; EngineUnavailable,
+    EngineFailed and ExportFailed.
+    """
+    with _engine_of(artifact) as engine, ThreadPoolExecutor(os.cpu_count()) as threads:
+        starts = range(0, len(photos), _BATCH_SIZE)
+        load = partial(_load, preprocessing=artifact.preprocessing)
+        batches = (list(threads.map(load, photos[start : start + _BATCH_SIZE])) for start in starts)
+        parts = [
+            engine.run(np.stack(batch)).features
+            for batch in in_progress(batches, "Computing features", total=len(starts))
+        ]
+    return np.concatenate(parts)
+
+
+def _load(photo: Photo, preprocessing: Preprocessing) -> Pixels:
+    return preprocessing.load(photo.path.read_bytes())
+
+
+@contextmanager
+def _engine_of(artifact: Artifact) -> Iterator[Engine]:
+    spec, num_threads = EngineSpec("openvino"), os.cpu_count() or 1
+    if graph_folder(artifact).exists():
+        yield load_engine(artifact, spec, num_threads=num_threads)
+        return
+    from classifier_core.export import export_onnx
+
+    with tempfile.TemporaryDirectory(prefix="recognizer-") as folder:
+        for name in (MANIFEST, WEIGHTS):
+            shutil.copyfile(artifact.folder / name, Path(folder, name))
+        copy = load_artifact(folder, sha256=artifact.sha256)
+        export_onnx(copy, num_threads=num_threads)
+        yield load_engine(copy, spec, num_threads=num_threads)

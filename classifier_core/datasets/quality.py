@@ -1,0 +1,117 @@
+"""Which photos to look at again: unreadable, tiny, blurred, or perhaps with the wrong label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from classifier_core.datasets.looks import Floats, Look, in_progress
+from classifier_core.errors import DatasetInvalid
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
+SMALL_SIDE = 64  # pixels: below it even a person may need a second look
+MAX_DEVIATIONS = 3.0  # below the median, of the logarithm of sharpness; about 1 in 700 of an even set
+SMOOTHEST = 1.0  # variance of the Laplacian below which a photo shows next to nothing
+MAX_FOLDS = 5
+# Features have length 1 here; with this strength held-out accuracy on shop photos is within a point of the best.
+INVERSE_REGULARISATION = 30.0
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A photo whose label the others of its data set contradict."""
+
+    index: int  # position of the photo
+    given: int  # class index
+    likely: int
+    given_score: float  # out-of-fold probability, 0-1
+    likely_score: float
+
+
+def unreadable(looks: Sequence[Look]) -> list[int]:
+    """The positions of files that are no picture that can be read."""
+    return [number for number, look in enumerate(looks) if look.problem]
+
+
+def tiny(looks: Sequence[Look]) -> list[int]:
+    """Photos under 64 pixels and under half of what is usual in this set, the smallest first."""
+    sides = {number: look.shorter_side for number, look in enumerate(looks) if not look.problem}
+    limit = min(SMALL_SIDE, float(np.median([*sides.values()])) / 2) if sides else 0
+    return sorted((number for number, side in sides.items() if side < limit), key=lambda number: sides[number])
+
+
+def blurred(looks: Sequence[Look]) -> list[int]:
+    """Photos far less sharp than the set's median, the most blurred first.
+
+    Sharpness is the variance of the Laplacian; its logarithm is compared, by the median absolute deviation (1.4826
+    times it is the standard deviation of a normal distribution), because a set of plain backgrounds has low values
+    that mean nothing.
+    """
+    readable = [number for number, look in enumerate(looks) if not look.problem]
+    if not readable:
+        return []
+    values = np.log([max(looks[number].sharpness, 1e-3) for number in readable])
+    spread = max(1.4826 * float(np.median(np.abs(values - np.median(values)))), 0.1)
+    limit = max(float(np.median(values)) - MAX_DEVIATIONS * spread, np.log(SMOOTHEST))
+    return [readable[place] for place in np.argsort(values) if values[place] < limit]
+
+
+def held_out_scores(
+    features: Floats, targets: npt.NDArray[np.int64], *, groups: Sequence[int], seed: int = 0
+) -> npt.NDArray[np.float64]:
+    """Each photo's class scores [N, K] by a logistic regression that did not see it or its near-duplicates.
+
+    `features` is float32 [N, F]; `targets` are class indices 0 to K-1. Raises DatasetInvalid when a class has only
+    one group of photos.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    num_classes = int(targets.max()) + 1
+    num_folds = _num_folds(targets, groups)
+    units = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
+    scores = np.zeros((len(targets), num_classes))
+    folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed).split(units, targets, groups)
+    for train, held_out in in_progress(folds, "Checking labels", total=num_folds):
+        scores[np.ix_(held_out, np.unique(targets[train]))] = _fitted(units[train], targets[train]).predict_proba(
+            units[held_out]
+        )
+    return scores
+
+
+def suspected_labels(scores: npt.NDArray[np.float64], targets: npt.NDArray[np.int64]) -> list[Suspect]:
+    """Photos that look like another class than theirs, the surest first.
+
+    Confident learning (Northcutt et al. 2021, arXiv 1911.00068): the other class must score at least what its own
+    photos do on average, and more than the given one.
+    """
+    given = scores[np.arange(len(targets)), targets]
+    usual = np.array(
+        [given[targets == index].mean() if (targets == index).any() else 2 for index in range(scores.shape[1])]
+    )
+    likely = np.argmax(np.where(scores >= usual, scores, -1), axis=1)
+    best = scores[np.arange(len(targets)), likely]
+    found = np.flatnonzero((best >= usual[likely]) & (best > given) & (likely != targets))
+    ranked = found[np.argsort(given[found] - best[found], kind="stable")]
+    return [
+        Suspect(int(one), int(targets[one]), int(likely[one]), float(given[one]), float(best[one])) for one in ranked
+    ]
+
+
+def _num_folds(targets: npt.NDArray[np.int64], groups: Sequence[int]) -> int:
+    pairs = np.unique(np.stack([targets, np.asarray(groups)], axis=1), axis=0)
+    fewest = int(np.bincount(pairs[:, 0]).min())
+    if fewest < 2:
+        raise DatasetInvalid(
+            "Labels cannot be checked while a class has fewer than two different photos. Add photos, or take it out."
+        )
+    return min(MAX_FOLDS, fewest)
+
+
+def _fitted(features: Floats, targets: npt.NDArray[np.int64]) -> "LogisticRegression":
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=INVERSE_REGULARISATION, max_iter=200, tol=1e-3).fit(features, targets)
