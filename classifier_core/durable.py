@@ -8,7 +8,8 @@ from pathlib import Path
 def replace(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> None:
     """Write a file in place of what is there: temporary sibling, fsync, rename, fsync of the folder.
 
-    Raises OSError; then nothing has changed, and only a killed process leaves its `.part` file behind.
+    Raises OSError; then the old file is still whole, or the new one is there but may not survive a power cut. Only a
+    killed process leaves its `.part` file behind.
     """
     temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
     try:

@@ -5,23 +5,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 
 T = TypeVar("T")
+OF_ONE = (IntegrityError, DataError, ValueError)  # errors that one write brings over its group
 
 
 @dataclass
 class _Write(Generic[T]):
     rows: T
     is_done: bool = False
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 class GroupCommit(Generic[T]):
     """Whoever comes first stores what all others brought while it waited for its turn.
 
-    `store` writes a sequence of them; it runs inside a transaction, in one of the threads. When a group fails, each of
-    its writes is tried alone, so that nobody gets another one's error.
+    `store` writes a sequence of them; it runs inside a transaction, in one of the threads. When a group fails because
+    of what one of them brought, each is tried alone, so that nobody gets another one's error. A failure of the
+    database or the disk is everybody's at once: nobody waits for the others to find it out too.
     """
 
     def __init__(self, store: Callable[[Sequence[T]], None]) -> None:
@@ -38,23 +40,26 @@ class GroupCommit(Generic[T]):
         with self._turn:
             if not mine.is_done:
                 self._commit_all()
-        if mine.error:
-            raise mine.error
+        try:
+            if mine.error:
+                raise mine.error
+        finally:
+            mine.error = None  # it and this frame name each other: the photo would stay until a full garbage collection
 
     def _commit_all(self) -> None:
         with self._list:
             group, self._waiting = self._waiting, []
         self._commit(group)
-        if len(group) > 1 and group[0].error:
+        if len(group) > 1 and isinstance(group[0].error, OF_ONE):
             for write in group:
                 self._commit([write])
 
     def _commit(self, group: list[_Write[T]]) -> None:
-        error = None
-        try:
-            with transaction.atomic():
-                self._store([write.rows for write in group])
-        except Exception as raised:  # noqa: BLE001 - each caller gets it, in its own thread
-            error = raised
         for write in group:
-            write.is_done, write.error = True, error
+            write.is_done, write.error = True, None
+        try:
+            with transaction.atomic(durable=True):
+                self._store([write.rows for write in group])
+        except BaseException as error:  # noqa: BLE001 - each caller gets it, in its own thread
+            for write in group:
+                write.error = error

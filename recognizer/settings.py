@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 import django_stubs_ext
@@ -147,29 +148,25 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Files: local disk by default, an S3-compatible bucket when one is named
 RECOGNIZER_S3_BUCKET = environment.text("RECOGNIZER_S3_BUCKET")
-STORAGES = {
-    "default": (
-        {
-            "BACKEND": "storages.backends.s3.S3Storage",
-            "OPTIONS": {
-                "bucket_name": RECOGNIZER_S3_BUCKET,
-                "endpoint_url": environment.text("RECOGNIZER_S3_ENDPOINT") or None,
-                "default_acl": None,
-                "querystring_auth": True,
-                "file_overwrite": True,  # names are content hashes: the same name is the same bytes
-            },
-        }
-        if RECOGNIZER_S3_BUCKET
-        else {"BACKEND": "recognizer.storage.DurableStorage"}
-    ),
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "recognizer.storage.DurableStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 if RECOGNIZER_S3_BUCKET:
     from botocore.config import Config
 
-    # botocore's own are 60 s and five times, in which every web thread may end up waiting for the bucket.
-    patience = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2})
-    STORAGES["default"]["OPTIONS"]["client_config"] = patience
+    STORAGES["default"] = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": RECOGNIZER_S3_BUCKET,
+            "endpoint_url": environment.text("RECOGNIZER_S3_ENDPOINT") or None,
+            "default_acl": None,
+            "querystring_auth": True,
+            "file_overwrite": True,  # names are content hashes: the same name is the same bytes
+            # botocore's own are 60 s and five times, in which every web thread may end up waiting for the bucket.
+            "client_config": Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 2}),
+        },
+    }
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = BASE_DIR / "staticfiles"

@@ -1,6 +1,6 @@
 """The few statements that every upload and answer runs, their SQL made once; the ORM takes 0.3-1 ms to make it anew."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -30,29 +30,64 @@ class Insert:
 
 
 class Update:
-    """UPDATE of some fields of one row, named by its key and what else must still be true."""
+    """UPDATE of some fields of one row, as long as others are what the caller knows or requires."""
 
-    def __init__(self, model: type[Model], *, fields: Sequence[str], unchanged: Sequence[str], condition: str) -> None:
-        self._model = model
-        self._names, self._unchanged, self._condition = fields, [model._meta.pk.name, *unchanged], condition
+    def __init__(
+        self, model: type[Model], *, fields: Sequence[str], unchanged: Sequence[str], required: Mapping[str, Any]
+    ) -> None:
+        self._model, self._names, self._required = model, fields, required
+        self._unchanged = [model._meta.pk.name, *unchanged]
 
-    def run(self, row: Model) -> bool:
-        """Store the fields as the object has them. False: the row is not as named any more, and stays as it is."""
-        return _execute_many(self._sql, self._fields, [row]) == 1
+    def run(self, row: Model, **values: Any) -> bool:
+        """Store these values, and the object's own of the other fields, in the row and then in the object.
+
+        False: the row is not as it should be any more; both stay as they are.
+        """
+        known = {field.name: getattr(row, field.attname) for field in (*self._fields, *self._fence)}
+        new = known | {name: _plain(value) for name, value in values.items()}
+        old = known | dict(self._required)
+        parameters = [_prepared(field, new) for field in self._fields] + [
+            _prepared(field, old) for field in self._fence
+        ]
+        with connection.cursor() as cursor:
+            cursor.execute(self._sql, parameters)
+            if cursor.rowcount != 1:
+                return False
+        for name, value in values.items():
+            setattr(row, name, value)
+        return True
 
     @cached_property
     def _fields(self) -> list[Field[Any, Any]]:
-        fields = {field.name: field for field in self._model._meta.concrete_fields}
-        return [fields[name] for name in (*self._names, *self._unchanged)]
+        return _named_fields(self._model, self._names)
+
+    @cached_property
+    def _fence(self) -> list[Field[Any, Any]]:
+        return _named_fields(self._model, [*self._unchanged, *self._required])
 
     @cached_property
     def _sql(self) -> str:
-        places = [f"{column} = %s" for column in _columns(self._fields)]
-        values, named = ", ".join(places[: len(self._names)]), " AND ".join(places[len(self._names) :])
-        return f"UPDATE {_table(self._model)} SET {values} WHERE {named} AND {self._condition}"  # noqa: S608
+        values = ", ".join(f"{column} = %s" for column in _columns(self._fields))
+        fence = " AND ".join(f"{column} = %s" for column in _columns(self._fence))
+        return f"UPDATE {_table(self._model)} SET {values} WHERE {fence}"  # noqa: S608
+
+
+def _named_fields(model: type[Model], names: Iterable[str]) -> list[Field[Any, Any]]:
+    fields = {field.name: field for field in model._meta.concrete_fields}
+    return [fields[name] for name in names]
+
+
+def _plain(value: Any) -> Any:
+    return value.pk if isinstance(value, Model) else value
+
+
+def _prepared(field: Field[Any, Any], values: Mapping[str, Any]) -> Any:
+    return field.get_db_prep_save(values[field.name], connection)
 
 
 def _execute_many(sql: str, fields: Sequence[Field[Any, Any]], rows: Sequence[Model]) -> int:
+    if not rows:
+        return 0
     values = [[field.get_db_prep_save(getattr(row, field.attname), connection) for field in fields] for row in rows]
     with connection.cursor() as cursor:
         cursor.executemany(sql, values)

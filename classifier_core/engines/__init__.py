@@ -43,7 +43,7 @@ class EngineOutput:
 
 
 class Engine(Protocol):
-    """A loaded network. Safe to call from several threads; they take turns."""
+    """A loaded network. Safe to call from several threads."""
 
     spec: EngineSpec
 

@@ -59,11 +59,13 @@ class OpenVINOEngine:
         with self._lock:
             self._num_running += 1
             free = self._alone if self._num_running == 1 else self._beside
-        request = free.get()
         try:
-            yield request
+            request = free.get()
+            try:
+                yield request
+            finally:
+                free.put(request)
         finally:
-            free.put(request)
             with self._lock:
                 self._num_running -= 1
 

@@ -3,18 +3,27 @@
 import json
 from datetime import datetime
 
+from django.core.exceptions import ValidationError
+
 from recognizer.predictions.models import OUTCOME, Prediction
 
 WRITTEN_BY_WORKER = ("attempts", "started_at", *OUTCOME)
-_FIELDS = [field for field in Prediction._meta.concrete_fields if field.name in WRITTEN_BY_WORKER]
+_FIELDS = {field.attname: field for field in Prediction._meta.concrete_fields if field.name in WRITTEN_BY_WORKER}
 
 
 def pack(prediction: Prediction) -> str:
     """The outcome that this object has just stored."""
-    return json.dumps([getattr(prediction, field.attname) for field in _FIELDS], default=datetime.isoformat)
+    return json.dumps({name: getattr(prediction, name) for name in _FIELDS}, default=datetime.isoformat)
 
 
-def unpack(text: str, prediction: Prediction) -> None:
-    """Give the object what the row got. Raises ValidationError or ValueError when the text is not of our making."""
-    for field, value in zip(_FIELDS, json.loads(text), strict=True):
-        setattr(prediction, field.attname, field.to_python(value))
+def unpack(text: str, prediction: Prediction) -> bool:
+    """Give the object what the row got. False, and nothing is changed: the text is not what `pack` makes today."""
+    try:
+        values = {name: _FIELDS[name].to_python(value) for name, value in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError, KeyError, ValidationError):
+        return False
+    if values.keys() != _FIELDS.keys():
+        return False
+    for name, value in values.items():
+        setattr(prediction, name, value)
+    return True

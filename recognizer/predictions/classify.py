@@ -4,12 +4,10 @@ Threads decode and run the network, the caller's thread claims and stores: while
 claimed and earlier answers stored. No other thread touches the database.
 """
 
-import os
 import time
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import structlog
@@ -21,16 +19,22 @@ from classifier_core.errors import ClassifierError, ImageRefused, ImageUndecodab
 from recognizer.predictions import blobs, doorbell
 from recognizer.predictions.answers import pack
 from recognizer.predictions.models import Prediction
-from recognizer.registry.serving import ServingVersion, serving_version
+from recognizer.registry.serving import ServingVersion, num_threads, serving_version
 
 log = structlog.get_logger(__name__)
 
 STORED_SCORES = 5  # at least: a reviewer wants to see the runners-up even when the client asked for one
 MODEL_FAILED = ("model_failed", "The model could not answer. Retry; if it happens again, ask the operator.")
-NUM_CORES = len(os.sched_getaffinity(0))
-_jobs = ThreadPoolExecutor(NUM_CORES, thread_name_prefix="job")
-_decoders = ThreadPoolExecutor(NUM_CORES, thread_name_prefix="decode")
-Claim = Callable[[int], list[Prediction]]  # up to so many, of one model
+LOOK_SECONDS = 0.02  # between two looks for new rows while there is room beside what runs
+_num_threads = num_threads()
+_jobs = ThreadPoolExecutor(_num_threads, thread_name_prefix="job")
+_decoders = ThreadPoolExecutor(_num_threads, thread_name_prefix="decode")
+
+
+class Claim(Protocol):
+    """Claims up to `limit` rows of one model; none that was tried before, unless it would be `alone`."""
+
+    def __call__(self, limit: int, *, alone: bool) -> list[Prediction]: ...
 
 
 @dataclass(frozen=True)
@@ -46,17 +50,29 @@ Running = dict[Future[list[Outcome]], int]  # and how many images are in each
 
 
 def classify(claim: Claim, *, until: float) -> None:
-    """Claim and answer until nothing waits, or time.monotonic() passes `until`. What was claimed is always ended."""
+    """Claim and answer until nothing waits, or time.monotonic() passes `until`."""
     running: Running = {}
-    while True:
-        room = settings.RECOGNIZER_BATCH_SIZE - sum(running.values())
-        batch = claim(room) if room and time.monotonic() < until else []
-        if batch and batch[0].attempts > 1:  # it was there when a worker died: nobody beside it
-            _finish(running, return_when="ALL_COMPLETED")
-        running |= _start(batch)
-        if not running:
-            return
-        _finish(running, return_when="ALL_COMPLETED" if batch and batch[0].attempts > 1 else FIRST_COMPLETED)
+    try:
+        while True:
+            batch = _claim_more(claim, running, until=until)
+            running |= _start(batch)
+            if not batch and not running:
+                return
+            is_alone = any(prediction.attempts > 1 for prediction in batch)
+            _finish(running, seconds=None if is_alone or time.monotonic() > until else LOOK_SECONDS)
+    finally:
+        wait(running)  # after an error too: what runs on unseen would run beside a row that must be alone
+
+
+def _claim_more(claim: Claim, running: Running, *, until: float) -> list[Prediction]:
+    room = _most_at_once() - sum(running.values())
+    return claim(room, alone=not running) if room > 0 and time.monotonic() < until else []
+
+
+def _most_at_once() -> int:
+    """Images in work. On a CPU one more than run: eight slow ones at once would outlive the task's time limit."""
+    at_once = settings.RECOGNIZER_BATCH_SIZE
+    return min(at_once, _num_threads + 1) if settings.RECOGNIZER_DEVICE == "cpu" else at_once
 
 
 def _start(batch: list[Prediction]) -> Running:
@@ -68,15 +84,18 @@ def _start(batch: list[Prediction]) -> Running:
         log.exception("no version to answer with", size=len(batch))
         _store([Outcome(prediction, error=MODEL_FAILED) for prediction in batch])
         return {}
+    except OSError:
+        log.exception("the model's files cannot be read now, trying again soon", size=len(batch))
+        return {}
     # On a CPU each image is a job of its own: the cores then never wait for each other. See docs/performance.md.
     size = 1 if version.spec.device == "cpu" else len(batch)
     parts = [batch[start : start + size] for start in range(0, len(batch), size)]
     return {_jobs.submit(_run, part, version): len(part) for part in parts}
 
 
-def _finish(running: Running, *, return_when: str) -> None:
-    """Wait for jobs, take them out and store what they gave."""
-    done = wait(running, return_when=return_when).done
+def _finish(running: Running, *, seconds: float | None) -> None:
+    """Wait for a job, at most so long, and store what has ended. None: wait for all of them."""
+    done = wait(running, timeout=seconds, return_when=FIRST_COMPLETED if seconds else ALL_COMPLETED).done
     for job in done:
         del running[job]
     _store([outcome for job in done for outcome in job.result()])
@@ -99,19 +118,20 @@ def _record(outcome: Outcome) -> bool:
 
 
 def _run(batch: list[Prediction], version: ServingVersion) -> list[Outcome]:
-    """One job, in a thread."""
+    """One job, in a thread: the outermost frame there, so that nothing of it touches the jobs beside it."""
     try:
         return _answer(batch, version)
     except (ClassifierError, MemoryError):
-        # MemoryError that escapes a task ends the whole worker. The log has the reason, which may name paths.
+        # The log has the reason, which may name paths.
         log.exception("batch failed", size=len(batch))
         return [Outcome(prediction, error=MODEL_FAILED) for prediction in batch]
+    except Exception:
+        log.exception("unforeseen, the rows are tried again", size=len(batch))
+        return [Outcome(prediction) for prediction in batch]
 
 
 def _answer(batch: list[Prediction], version: ServingVersion) -> list[Outcome]:
-    decoded = (
-        [_decode(batch[0], version)] if len(batch) == 1 else [*_decoders.map(_decode, batch, [version] * len(batch))]
-    )
+    decoded = _decode_all(batch, version)
     readable = [item for item in decoded if item.pixels is not None]
     start = time.perf_counter()
     top_k = max([STORED_SCORES, *(item.prediction.top_k for item in readable)])

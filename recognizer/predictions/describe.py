@@ -17,7 +17,7 @@ from recognizer.registry.models import Label, ModelVersion
 UNUSED = ("manifest", "parity")  # long texts of a version that no answer shows
 NAMES_SECONDS = 5.0
 Names = dict[tuple[int, str], str]
-_names: dict[tuple[int, str | None], tuple[Names, float]] = {}  # by model and language: names and time.monotonic()
+_names: dict[str | None, dict[tuple[int, str], tuple[str, float]]] = {}  # by language: a Names, and time.monotonic()
 
 
 def with_details(predictions: QuerySet[Prediction]) -> QuerySet[Prediction]:
@@ -44,13 +44,11 @@ def describe_new(prediction: Prediction, answer: str) -> dict[str, Any]:
     Its image and model are at hand, a version's row never changes and nobody has reviewed it yet: no query, or a
     narrow one where no answer came along.
     """
-    if answer:
-        unpack(answer, prediction)
-    else:
+    if not unpack(answer, prediction):
         prediction.refresh_from_db(fields=WRITTEN_BY_WORKER)
     if prediction.version_id is not None:
         prediction.version = _version(prediction.version_id)
-    return _describe(prediction, _names_of_model(prediction.model_id), reviews=())
+    return _describe(prediction, _known_names(prediction), reviews=())
 
 
 @cache
@@ -58,14 +56,14 @@ def _version(pk: int) -> ModelVersion:
     return ModelVersion.objects.defer(*UNUSED).get(pk=pk)
 
 
-def _names_of_model(model_id: int) -> Names:
-    """Display names of a model's labels in the active language, a few seconds old at most."""
-    key = (model_id, get_language())
-    known = _names.get(key)
-    if known is None or time.monotonic() - known[1] > NAMES_SECONDS:
-        labels = Label.objects.filter(model=model_id).order_by()
-        known = _names[key] = ({(model_id, label.key): label.name for label in labels}, time.monotonic())
-    return known[0]
+def _known_names(row: Prediction) -> Names:
+    """Display names of this answer's labels in the active language, a few seconds old at most."""
+    known = _names.setdefault(get_language(), {})
+    wanted = {(row.model_id, key) for key, _ in row.scores}
+    oldest = time.monotonic() - NAMES_SECONDS
+    if any(name not in known or known[name][1] < oldest for name in wanted):
+        known.update({name: (words, time.monotonic()) for name, words in label_names([row]).items()})
+    return {name: known[name][0] for name in wanted if name in known}
 
 
 def label_names(predictions: Iterable[Prediction]) -> Names:

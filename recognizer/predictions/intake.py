@@ -158,8 +158,8 @@ class _Rows:
 
 
 def _store(uploads: Sequence[_Rows]) -> None:
-    for upload in sorted(uploads, key=lambda upload: upload.blob.sha256):  # in one order, or two groups deadlock
-        _keep_blob(upload.blob, upload.raw)
+    in_order = sorted(uploads, key=lambda upload: upload.blob.sha256)  # or two groups deadlock
+    blobs.ensure_all({upload.blob.sha256: upload.raw for upload in in_order if _insert_or_lock(upload.blob)})
     _insert_images.run(*(upload.image for upload in uploads))
     _insert_predictions.run(*(upload.prediction for upload in uploads))
     _insert_keys.run(*(upload.key for upload in uploads if upload.key))
@@ -167,13 +167,16 @@ def _store(uploads: Sequence[_Rows]) -> None:
     transaction.on_commit(lambda: doorbell.ring(), robust=True)  # noqa: PLW0108
 
 
-def _keep_blob(blob: Blob, raw: bytes) -> None:
-    # The row is locked, so an erasure of the same bytes by another owner comes wholly before or wholly after us; if
-    # before, it took the file along and ensure() writes it anew.
+def _insert_or_lock(blob: Blob) -> bool:
+    """Whether the row is new. It is ours until the transaction ends.
+
+    An erasure of the same bytes by another owner so comes wholly before or wholly after us; if before, it took the file
+    along, and ensure_all() writes it anew.
+    """
     while not _insert_blob.run(blob):
         if Blob.objects.select_for_update().filter(pk=blob.pk).values_list("pk"):
-            return
-    blobs.ensure(blob.sha256, raw)
+            return False
+    return True
 
 
 _insert_blob = Insert(Blob, skip_existing=True)

@@ -74,21 +74,28 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
     def pending(self) -> Self:
         return self.filter(status=Prediction.Status.PENDING)
 
-    def claim(self, *, limit: int, lease: timedelta) -> list["Prediction"]:
+    def has_pending(self) -> bool:
+        """Whether anything waits: one cheap look, without a transaction, which on SQLite is a lock."""
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT 1 FROM {self.model._meta.db_table} WHERE status = 'pending' LIMIT 1")  # noqa: S608
+            return cursor.fetchone() is not None
+
+    def claim(self, *, limit: int, lease: timedelta, alone: bool = True) -> list["Prediction"]:
         """Take up to `limit` pending rows of one model, oldest first.
 
         The attempt is counted here, in a committed UPDATE, before anything that could kill the process. A row that was
-        tried before comes alone, so that it cannot take neighbours down again.
+        tried before comes with nobody beside it, so that it cannot take neighbours down again; it stays where it is
+        when the caller has others in work, that is, not `alone`.
         """
-        if not _has_pending():  # most looks: without a transaction, which on SQLite is a lock
+        if not self.has_pending():
             return []
         with transaction.atomic():
-            return [row for row in self._next_batch(limit) if row.start(lease)]
+            return [row for row in self._next_batch(limit, alone=alone) if row.start(lease)]
 
-    def _next_batch(self, limit: int) -> list["Prediction"]:
+    def _next_batch(self, limit: int, *, alone: bool) -> list["Prediction"]:
         rows = list(self.raw(_next_pending(), [limit]))
-        if not rows or rows[0].attempts > 0:
-            return rows[:1]
+        if rows and rows[0].attempts > 0:
+            return rows[:1] if alone else []
         return [row for row in rows if row.model_id == rows[0].model_id and row.attempts == 0]
 
     def lock_answered(self, prediction: "Prediction") -> bool:
@@ -205,25 +212,24 @@ class Prediction(models.Model):
 
     def start(self, lease: timedelta) -> bool:
         """Count one more attempt, ours. False means the row is not pending any more."""
-        self.status, self.attempts, self.started_at = self.Status.RUNNING, self.attempts + 1, now()
-        self.lease_until = self.started_at + lease
-        return _store_start.run(self)
+        at = now()
+        return _store_start.run(
+            self, status=self.Status.RUNNING, attempts=self.attempts + 1, started_at=at, lease_until=at + lease
+        )
 
     def succeed(self, *, scores: Sequence[tuple[str, float]], version: ModelVersion, **answer: Any) -> bool:
-        """Store the answer. False means a later attempt owns the row now, whatever this object says."""
+        """Store the answer. False means a later attempt owns the row now."""
         label, score = scores[0]
         answer |= {"scores": [list(pair) for pair in scores], "label": label, "score": score, "version": version}
         return self._finish(status=self.Status.SUCCEEDED, error_code="", error_detail="", **answer)
 
     def fail(self, code: str, detail: str) -> bool:
-        """Store why there is no answer. False means a later attempt owns the row now, whatever this object says."""
+        """Store why there is no answer. False means a later attempt owns the row now."""
         return self._finish(status=self.Status.FAILED, error_code=code, error_detail=detail)
 
     def _finish(self, **fields: Any) -> bool:
-        for name, value in {**fields, "finished_at": now(), "lease_until": None}.items():
-            setattr(self, name, value)
         # Fenced by the attempt we claimed: a worker that lost its lease changes nothing.
-        return _store_outcome.run(self)
+        return _store_outcome.run(self, finished_at=now(), lease_until=None, **fields)
 
     def retry(self) -> bool:
         """Queue a failed row once more. False when it is not failed (any more).
@@ -248,17 +254,17 @@ OUTCOME = (
     *("decode_ms", "inference_ms", "error_code", "error_detail"),
 )
 _store_start = Update(
-    Prediction, fields=["status", "attempts", "started_at", "lease_until"], unchanged=[], condition="status = 'pending'"
+    Prediction,
+    fields=["status", "attempts", "started_at", "lease_until"],
+    unchanged=["attempts"],
+    required={"status": Prediction.Status.PENDING},
 )
 _store_outcome = Update(
-    Prediction, fields=[*OUTCOME, "lease_until"], unchanged=["attempts"], condition="status = 'running'"
+    Prediction,
+    fields=[*OUTCOME, "lease_until"],
+    unchanged=["attempts"],
+    required={"status": Prediction.Status.RUNNING},
 )
-
-
-def _has_pending() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM predictions_prediction WHERE status = 'pending' LIMIT 1")
-        return cursor.fetchone() is not None
 
 
 def _next_pending() -> str:

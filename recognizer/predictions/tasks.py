@@ -3,6 +3,7 @@
 import time
 from datetime import timedelta
 
+import structlog
 from celery import shared_task
 from celery.signals import worker_process_init, worker_process_shutdown, worker_ready
 from django.db import connection
@@ -12,6 +13,8 @@ from django.utils.timezone import now
 from recognizer.predictions import doorbell
 from recognizer.predictions.models import Prediction
 from recognizer.supervisor.orphans import die_with_parent
+
+log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=15)
 BATCH_SECONDS = 10  # the longest a batch may take; shorter than the lease, or two workers answer one row
@@ -32,17 +35,26 @@ def classify_pending() -> None:
     Prediction.objects.return_expired(now())
     end = time.monotonic() + DRAIN_SECONDS
     is_rung = True
-    while is_rung and time.monotonic() < end:
-        classify(_claim, until=end)
-        with doorbell.listening(LISTEN_SECONDS):
+    try:
+        while is_rung and time.monotonic() < end:
             classify(_claim, until=end)
-            is_rung = doorbell.wait_for_ring(min(LISTEN_SECONDS, end - time.monotonic()))
-    if Prediction.objects.pending().exists():
+            is_rung = _hears_more(end)
+    except MemoryError:  # escaped, it would end the whole worker
+        log.exception("out of memory, the rows are tried again")
+    if Prediction.objects.has_pending():
         doorbell.ring()
 
 
-def _claim(limit: int) -> list[Prediction]:
-    return Prediction.objects.claim(limit=limit, lease=LEASE)
+def _hears_more(end: float) -> bool:
+    """Whether something waits, or comes soon. It only looks: a worker that is busy must not count as listening."""
+    with doorbell.listening(LISTEN_SECONDS):
+        if Prediction.objects.has_pending():
+            return True
+        return doorbell.wait_for_ring(min(LISTEN_SECONDS, end - time.monotonic()))
+
+
+def _claim(limit: int, *, alone: bool) -> list[Prediction]:
+    return Prediction.objects.claim(limit=limit, lease=LEASE, alone=alone)
 
 
 @shared_task(name="reconcile", time_limit=BATCH_SECONDS)

@@ -41,6 +41,8 @@ def _broker(data_dir: Path) -> Program:
         # Every message is on disk within a second; the rows in the database repair what that second loses.
         "appendonly": "yes",
         "appendfsync": "everysec",
+        # Wake-ups carry answers: what was erased is out of the file after a megabyte of other messages.
+        "auto-aof-rewrite-min-size": "1mb",
         "save": "",
         # A full broker refuses new messages: it must never drop an old one to make room.
         "maxmemory-policy": "noeviction",

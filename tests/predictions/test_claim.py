@@ -49,6 +49,16 @@ def test_claim_counts_the_attempt_and_sets_a_lease(waiting: list[Prediction]):
     assert row.started_at
 
 
+def test_tried_row_is_not_claimed_beside_others(waiting: list[Prediction]):
+    [suspect] = Prediction.objects.claim(limit=1, lease=-LEASE)
+    Prediction.objects.return_expired(now())
+
+    assert Prediction.objects.claim(limit=8, lease=LEASE, alone=False) == []
+    assert Prediction.objects.get(pk=suspect.pk).attempts == 1
+    assert claim() == [suspect]
+    assert Prediction.objects.claim(limit=8, lease=LEASE, alone=False) == waiting[1:]
+
+
 def test_batch_is_of_one_model(waiting: list[Prediction], owner: Owner):
     serve_tiny("cars", "0" * 64)
     car = upload(owner=owner, model="cars")

@@ -7,15 +7,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.utils.timezone import now
 
 from classifier_core.preprocessing import Preprocessing
 from recognizer.predictions import blobs, tasks
 from recognizer.predictions.answers import WRITTEN_BY_WORKER, pack, unpack
-from recognizer.predictions.classify import NUM_CORES, classify
+from recognizer.predictions.classify import classify
 from recognizer.predictions.models import Owner, Prediction
 from recognizer.registry.models import RegisteredModel
-from tests.recognition import picture, undecodable, upload, work
+from recognizer.registry.serving import num_threads
+from tests.recognition import picture, serve_tiny, undecodable, upload, work
 
 pytestmark = pytest.mark.django_db
 Status = Prediction.Status
@@ -28,7 +30,7 @@ def after(row: Prediction) -> Prediction:
 
 def classify_claimed(batch: list[Prediction]) -> None:
     given = iter([batch])
-    classify(lambda _: next(given, []), until=time.monotonic() + 10)
+    classify(lambda _limit, alone: next(given, []), until=time.monotonic() + 10)
 
 
 def test_drain_answers_all_that_waits(fruit: RegisteredModel):
@@ -147,7 +149,67 @@ def test_row_that_saw_a_worker_die_has_nobody_beside_it(fruit: RegisteredModel, 
 
     assert {after(row).status for row in (suspect, *others)} == {Status.SUCCEEDED}
     assert at_once[picture(0)] == 1
-    assert max(at_once.values()) == min(2, NUM_CORES)
+    assert max(at_once.values()) == min(3, num_threads())
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(num_threads() < 2, reason="one core")
+def test_slow_picture_holds_nobody_up(fruit: RegisteredModel, monkeypatch: pytest.MonkeyPatch):
+    slow, quick = upload(picture(0), owner=OWNER), picture(1)
+    load = Preprocessing.load
+
+    def watched(self: Preprocessing, raw: bytes, **options):
+        if raw == picture(0):
+            upload(quick, owner=OWNER)
+            connection.close()
+            time.sleep(1)
+        return load(self, raw, **options)
+
+    monkeypatch.setattr(Preprocessing, "load", watched)
+
+    work()
+
+    [second] = Prediction.objects.exclude(pk=slow.pk)
+    assert second.status == after(slow).status == Status.SUCCEEDED
+    assert second.finished_at < after(slow).finished_at
+
+
+def test_unforeseen_error_leaves_one_row_to_its_lease(fruit: RegisteredModel, monkeypatch: pytest.MonkeyPatch):
+    load = Preprocessing.load
+
+    def odd(self: Preprocessing, raw: bytes, **options):
+        if raw == picture(0):
+            raise ArithmeticError("unforeseen")
+        return load(self, raw, **options)
+
+    monkeypatch.setattr(Preprocessing, "load", odd)
+    bad, *good = [upload(picture(seed), owner=OWNER) for seed in range(4)]
+
+    work()
+
+    assert {after(row).status for row in good} == {Status.SUCCEEDED}
+    assert after(bad).status == Status.RUNNING
+    assert after(bad).lease_until
+
+
+def test_model_that_does_not_load_keeps_no_other_waiting(fruit: RegisteredModel):
+    broken = serve_tiny("broken", "0" * 64)
+    rows = [upload(picture(seed), owner=OWNER, model=name) for seed, name in enumerate(["broken", "fruit"] * 2)]
+
+    classify(tasks._claim, until=time.monotonic() + 10)
+
+    assert {(after(row).model, after(row).status) for row in rows} == {
+        (broken, Status.FAILED),
+        (fruit, Status.SUCCEEDED),
+    }
+
+
+@pytest.mark.parametrize("text", ["", "1", "null", "[1]", "{}", '{"label": "a"}', '{"odd": 1}', "not json"])
+def test_answer_of_another_making_changes_nothing(fruit_rows: RegisteredModel, text: str):
+    row = upload(owner=OWNER)
+
+    assert not unpack(text, row)
+    assert (row.status, row.label) == (Status.PENDING, "")
 
 
 def test_answer_that_travels_says_what_the_row_says(fruit: RegisteredModel):

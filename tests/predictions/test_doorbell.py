@@ -91,7 +91,44 @@ def test_killed_listener_is_forgotten(broker):
         assert 0 < broker.pttl(doorbell.LISTENING) <= 2000
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drain that does not end while a model is loaded on a busy machine."""
+    monkeypatch.setattr(tasks, "DRAIN_SECONDS", 60)
+
+
 @pytest.mark.django_db
+@pytest.mark.usefixtures("unhurried")
+def test_busy_worker_does_not_count_as_listening(
+    client: Client, fruit: RegisteredModel, broker, monkeypatch: pytest.MonkeyPatch
+):
+    """Else an idle one beside it is not rung for."""
+    seen, claim = [], Prediction.objects.claim
+
+    def watched(**options):
+        rows = claim(**options)
+        if rows:
+            seen.append(broker.exists(doorbell.LISTENING))
+        return rows
+
+    monkeypatch.setattr(Prediction.objects, "claim", watched)
+    pictures = [picture(seed) for seed in range(3)]
+    looks = Prediction.objects.has_pending
+
+    def upload_then_look() -> bool:
+        if broker.exists(doorbell.LISTENING) and pictures:
+            post(client, pictures.pop())  # comes just after the worker began to listen
+        return looks()
+
+    monkeypatch.setattr(Prediction.objects, "has_pending", upload_then_look)
+
+    tasks.classify_pending()
+
+    assert seen == [0, 0, 0]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("unhurried")
 def test_upload_while_the_worker_listens_is_answered_by_the_same_task(
     client: Client, fruit: RegisteredModel, broker, monkeypatch: pytest.MonkeyPatch
 ):

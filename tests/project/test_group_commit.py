@@ -1,11 +1,14 @@
 """Uploads of several threads share a transaction, never an error."""
 
+import gc
 import threading
+import time
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from recognizer.group_commit import GroupCommit
 from recognizer.registry.models import RegisteredModel
@@ -71,6 +74,60 @@ def test_one_that_fails_leaves_the_others_stored():
 
     assert [str(error) if error else None for error in errors] == [None, None, "a model needs a name", None]
     assert stored() == {"a", "b", "d"}
+
+
+def test_broken_database_is_found_out_once_for_all():
+    attempts = []
+
+    def store(names: Sequence[str]) -> None:
+        attempts.append(names)
+        time.sleep(0.2)
+        raise OperationalError("gone")
+
+    commits = GroupCommit(store)
+    with ThreadPoolExecutor(8) as threads:
+        errors = list(threads.map(lambda name: error_of(commits, name), "abcdefgh"))
+
+    assert [str(error) for error in errors] == ["gone"] * 8
+    assert len(attempts) < 8
+
+
+def test_interrupted_leader_tells_nobody_that_it_stored():
+    def store(names: Sequence[str]) -> None:
+        raise SystemExit
+
+    commits = GroupCommit(store)
+    with ThreadPoolExecutor(4) as threads:
+        errors = list(threads.map(lambda name: error_of(commits, name), "abcd"))
+
+    assert [type(error) for error in errors] == [SystemExit] * 4
+
+
+def test_what_failed_is_not_kept():
+    class Photo: ...
+
+    def store(photos: Sequence[Photo]) -> None:
+        raise ValueError("refused")
+
+    photo = Photo()
+    kept = weakref.ref(photo)
+    gc.disable()
+    try:
+        error_of(GroupCommit(store), photo)
+        del photo
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+def error_of(commits: GroupCommit, rows: object) -> BaseException | None:
+    try:
+        commits.run(rows)
+    except BaseException as error:  # noqa: BLE001 - SystemExit too
+        return type(error)(*error.args)
+    finally:
+        connection.close()
+    return None
 
 
 def test_one_alone_needs_nobody():

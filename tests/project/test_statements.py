@@ -59,18 +59,29 @@ def test_insert_of_an_existing_key():
 
 
 def test_update_writes_only_its_fields_and_only_while_the_rest_holds():
-    update = Update(Prediction, fields=["label", "lease_until"], unchanged=["attempts"], condition="status = 'running'")
+    update = Update(Prediction, fields=["label", "lease_until"], unchanged=["attempts"], required={"status": "running"})
     row = prediction(status="running", attempts=2)
     row.save()
-    row.label, row.lease_until, row.score = "Äpfel", now() + timedelta(seconds=1), 0.9
+    row.score, until = 0.9, now() + timedelta(seconds=1)
 
-    assert update.run(row)
+    assert update.run(row, label="Äpfel", lease_until=until)
     stored = Prediction.objects.get()
-    assert (stored.label, stored.lease_until, stored.score) == ("Äpfel", row.lease_until, None)
+    assert (stored.label, stored.lease_until, stored.score) == ("Äpfel", until, None)
+    assert (row.label, row.lease_until) == ("Äpfel", until)
 
-    row.label, row.attempts = "late", 1
-    assert not update.run(row)
+    row.attempts = 1
+    assert not update.run(row, label="late")
     Prediction.objects.update(status="failed", error_detail="no")
     row.attempts = 2
-    assert not update.run(row)
-    assert Prediction.objects.get().label == "Äpfel"
+    assert not update.run(row, label="late")
+    assert Prediction.objects.get().label == row.label == "Äpfel"
+
+
+def test_update_may_change_what_names_the_row():
+    update = Update(Prediction, fields=["status", "attempts"], unchanged=["attempts"], required={"status": "pending"})
+    row = prediction()
+    row.save()
+
+    assert update.run(row, status="running", attempts=1)
+    assert not update.run(row, status="running", attempts=2)
+    assert (Prediction.objects.get().attempts, row.attempts) == (1, 1)
