@@ -1,0 +1,108 @@
+"""What an inspection means, in sentences that say what to do."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from classifier_core.datasets.inspection import Inspection
+
+UNEVEN = 3.0  # times as many photos in the largest class
+FEW = 20  # photos of a class; three of them are then in the test part
+LONG = 2.0  # longer side by shorter side
+
+
+def advice_on(found: "Inspection") -> list[str]:
+    """One sentence or two for each thing worth doing, the most harmful first."""
+    sentences = [
+        *_on_files(found),
+        *found.split_warnings,
+        *_on_duplicates(found),
+        *_on_labels(found),
+        *_on_counts(found.counts),
+        *_on_pixels(found),
+    ]
+    return sentences or ["Nothing stands out. Split the data set and train."]
+
+
+def _on_files(found: "Inspection") -> Iterator[str]:
+    if found.unreadable:
+        yield (
+            f"{_photos(len(found.unreadable))} cannot be read. `dataset clean` moves them out; see the list for why."
+        )
+    if found.passed_over:
+        kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(found.passed_over.items())[:5])
+        yield f"{sum(found.passed_over.values())} files were passed over, they are not named like a photo ({kinds})."
+
+
+def _on_duplicates(found: "Inspection") -> Iterator[str]:
+    across_parts = sum(pair.crosses_parts for pair in found.duplicates)
+    if across_parts:
+        yield (
+            f"{across_parts} pairs of the same photo lie in two parts of the split: the test has been seen in "
+            "training, its figures promise too much. Split again with `dataset split`."
+        )
+    across_labels = sum(pair.crosses_labels for pair in found.duplicates)
+    if across_labels:
+        yield f"{across_labels} pairs of the same photo have two labels. One of the two is wrong: decide which."
+    same = len(found.duplicates)
+    if same:
+        exact = sum(pair.kind == "exact" for pair in found.duplicates)
+        yield (
+            f"{same} pairs of photos are the same or nearly ({exact} to the byte). `dataset split` keeps each pair on "
+            "one side; `dataset clean --duplicates` moves one of each out."
+        )
+
+
+def _on_labels(found: "Inspection") -> Iterator[str]:
+    if found.suspected_labels:
+        share = len(found.suspected_labels) / found.num_photos
+        yield (
+            f"{_photos(len(found.suspected_labels))} ({share:.1%}) may have a wrong label. Look at them in order; "
+            "most of the first ones will be wrong, few of the last."
+        )
+
+
+def _on_counts(counts: Mapping[str, int]) -> Iterator[str]:
+    most, least = max(counts, key=lambda label: counts[label]), min(counts, key=lambda label: counts[label])
+    if counts[most] >= UNEVEN * counts[least]:
+        few = sum(counts[most] >= UNEVEN * count for count in counts.values())
+        yield (
+            f"{least} has {_photos(counts[least])}, {most} {counts[most]}: in doubt a network will say {most}. "
+            f"Collect more for the {few} small classes, or train with --balance sampling; `dataset balance` and "
+            "`dataset augment` even it out on disk."
+        )
+    rare = [label for label, count in counts.items() if count < FEW]
+    if rare:
+        yield (
+            f"{_listed(rare)} {'has' if len(rare) == 1 else 'have'} fewer than {FEW} photos: too few to say how well "
+            f"they are recognised. Collect more."
+        )
+
+
+def _on_pixels(found: "Inspection") -> Iterator[str]:
+    sides = np.array(found.sizes, np.float64)
+    shorter, aspect = np.median(sides.min(1)), sides.max(1) / sides.min(1)
+    if shorter < 64:
+        size = max(32, 32 * round(shorter / 32))
+        yield f"The photos are small, {shorter:.0f} pixels on the shorter side: train with --image-size {size} or so."
+    if found.is_grey:
+        yield "No photo has a colour: train with --channels 1."
+    if found.tiny:
+        yield f"{_photos(len(found.tiny))} are much smaller than the others. Replace them or move them out."
+    if found.blurred:
+        yield f"{_photos(len(found.blurred))} are much less sharp than the others. See if they still show anything."
+    if (aspect >= LONG).mean() > 0.02:
+        yield (
+            f"{_photos(int((aspect >= LONG).sum()))} are at least {LONG:g} times as long as wide, and a square crop "
+            "loses their ends: train with --fit letterbox, or move them out with `dataset clean --max-aspect`."
+        )
+
+
+def _photos(count: int) -> str:
+    return "1 photo" if count == 1 else f"{count} photos"
+
+
+def _listed(labels: list[str]) -> str:
+    return ", ".join(labels[:5]) + (f" and {len(labels) - 5} more" if len(labels) > 5 else "")
