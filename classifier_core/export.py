@@ -16,6 +16,7 @@ from classifier_core.engines.openvino import OpenVINOEngine
 from classifier_core.engines.parity import Parity, compare
 from classifier_core.engines.torch import TorchEngine
 from classifier_core.errors import ExportFailed
+from classifier_core.onnx_pooling import pooling_of_any_size
 
 BATCH_SIZES = (1, 3, 8)
 
@@ -49,7 +50,7 @@ def _trace(reference: TorchEngine, artifact: Artifact) -> bytes:
     # A batch of two: tracing a batch of one would fix that size in some networks.
     example = torch.zeros(2, artifact.in_channels, size, size)
     file = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), pooling_of_any_size(_OPSET):
         # The tracing exporter is deprecated, but takes 1.5 s where its successor takes 18, and writes one file.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", TracerWarning)

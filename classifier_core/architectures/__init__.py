@@ -3,6 +3,7 @@
 from classifier_core.architectures.build import (
     build_model,
     list_architectures,
+    merge_branches,
     numpy_state,
     resolve_architecture,
     restore_model,
@@ -22,6 +23,7 @@ __all__ = [
     "find_head",
     "list_architectures",
     "measure_cost",
+    "merge_branches",
     "numpy_state",
     "reset_head",
     "resolve_architecture",

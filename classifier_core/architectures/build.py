@@ -94,6 +94,18 @@ def restore_model(artifact: Artifact) -> nn.Module:
     return model.eval()
 
 
+def merge_branches(model: nn.Module) -> nn.Module:
+    """Turn branches that only training needs into one convolution each, in place; the answers stay the same.
+
+    GhostNetV3 (and timm's RepVGG, MobileOne, RepGhost) answer a third faster this way. For a network in eval mode.
+    Its weights no longer fit the architecture, so do this last.
+    """
+    for layer in list(model.modules()):
+        if hasattr(layer, "reparameterize"):
+            layer.reparameterize()  # type: ignore[operator]  # a method, not a tensor or module
+    return model
+
+
 def numpy_state(model: nn.Module) -> dict[str, Tensor]:
     """The weights as `save_artifact` takes them."""
     return {name: tensor.detach().cpu().numpy().copy() for name, tensor in model.state_dict().items()}

@@ -6,7 +6,7 @@ from threading import Lock
 import numpy as np
 import torch
 
-from classifier_core.architectures import ObservedNetwork, restore_model
+from classifier_core.architectures import ObservedNetwork, merge_branches, restore_model
 from classifier_core.artifact import Artifact
 from classifier_core.engines import Batch, EngineOutput, EngineSpec, in_words
 from classifier_core.errors import EngineFailed, EngineUnavailable
@@ -63,7 +63,7 @@ def _require_device(spec: EngineSpec) -> None:
 
 def _observed(artifact: Artifact) -> ObservedNetwork:
     return ObservedNetwork(
-        restore_model(artifact),
+        merge_branches(restore_model(artifact)),
         num_classes=artifact.num_classes,
         in_channels=artifact.in_channels,
         size=artifact.preprocessing.crop_size,
