@@ -185,17 +185,17 @@ def _read(path: Path) -> bytes:
         raise ArtifactInvalid(f"{path.parent} is not a complete artifact: {path.name} cannot be read.") from error
 
 
-def _identity(manifest: bytes, weights: bytes) -> str:
-    parts = ((manifest, MANIFEST), (weights, WEIGHTS))
-    lines = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for content, name in parts)
-    return hashlib.sha256(lines.encode()).hexdigest()
+def _identity(manifest: bytes, weights_sha256: str) -> str:
+    parts = ((hashlib.sha256(manifest).hexdigest(), MANIFEST), (weights_sha256, WEIGHTS))
+    return hashlib.sha256("".join(f"{sha256}  {name}\n" for sha256, name in parts).encode()).hexdigest()
 
 
 def _checked(folder: Path, manifest: bytes, weights: bytes) -> Artifact:
     values = _parse_manifest(folder, manifest)
-    if hashlib.sha256(weights).hexdigest() != values.get("weights_sha256"):
+    weights_sha256 = hashlib.sha256(weights).hexdigest()
+    if weights_sha256 != values.get("weights_sha256"):
         raise ArtifactInvalid(f"{folder}: the weights are not the ones {MANIFEST} was written for (hash differs).")
-    artifact = _build(folder, values, sha256=_identity(manifest, weights))
+    artifact = _build(folder, values, sha256=_identity(manifest, weights_sha256))
     _check_labels(artifact)
     _check_evaluations(artifact)
     _check_state(artifact, weights)
