@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from classifier_core import durable
 from classifier_core.datasets.disk import writing
@@ -94,19 +94,21 @@ def plan_flips(dataset: Dataset, *, least: int) -> list[Copy]:
     return copies
 
 
-def move_out(moves: Sequence[Move], *, root: Path, quarantine: Path) -> Path:
+def move_out(moves: Sequence[Move], *, dataset: Dataset, quarantine: Path) -> Path:
     """Move photos to the same places below the quarantine folder, and write a list; returns the list.
 
-    A list that is there already is continued. Raises DatasetUnwritable; then what was moved is in the list.
+    A list that is there already is continued. Raises DatasetInvalid when a class would have no photos left, and
+    DatasetUnwritable; then what was moved is in the list.
     """
+    _check_rest(moves, dataset)
     done: list[tuple[Move, Path]] = []
     try:
         for move in in_progress(moves, "Moving"):
             with writing(str(quarantine)):
-                done.append((move, _moved(move.photo.path, root, quarantine)))
+                done.append((move, _moved(move.photo.path, dataset.root, quarantine)))
     finally:
         with writing(str(quarantine / LIST)):
-            _write_list(done, root, quarantine)
+            _write_list(done, dataset.root, quarantine)
     return quarantine / LIST
 
 
@@ -176,6 +178,13 @@ def _surplus(dataset: Dataset, looks: Sequence[Look], gone: Iterable[int]) -> di
     return surplus
 
 
+def _check_rest(moves: Sequence[Move], dataset: Dataset) -> None:
+    moved = Counter(move.photo.label for move in moves)
+    emptied = [label for label, count in dataset.count().items() if moved[label] == count]
+    if emptied:
+        raise DatasetInvalid(f"Nothing was moved: {', '.join(emptied)} would have no photos left. Loosen the limits.")
+
+
 def _area(look: Look) -> int:
     return look.width * look.height
 
@@ -232,10 +241,10 @@ def _readable(dataset: Dataset, *, skip_unreadable: bool) -> tuple[Photo, ...]:
     looks = look_at(dataset.photos)
     broken = [number for number, look in enumerate(looks) if look.problem]
     if broken and not skip_unreadable:
-        first = broken[0]
+        first = dataset.name_of(dataset.photos[broken[0]])
         raise DatasetInvalid(
-            f"{len(broken)} of {len(looks)} photos cannot be read, the first is {dataset.name_of(dataset.photos[first])} "
-            f"({looks[first].problem}) Leave them out with --skip-unreadable."
+            f"{len(broken)} of {len(looks)} photos cannot be read, the first is {first} ({looks[broken[0]].problem}) "
+            "Leave them out with --skip-unreadable."
         )
     chosen = tuple(photo for photo, look in zip(dataset.photos, looks, strict=True) if not look.problem)
     empty = set(dataset.labels) - {photo.label for photo in chosen}

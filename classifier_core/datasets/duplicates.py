@@ -42,9 +42,8 @@ def find_duplicates(looks: Sequence[Look]) -> list[DuplicatePair]:
 
     Turned and mirrored copies count. Takes seconds for some thousand photos; the time grows with the square.
     """
-    exact = {(first, second): DuplicatePair(first, second, "exact", 0) for first, second in _same_bytes(looks)}
-    near = (pair for pair in _near_pairs(looks) if (pair.first, pair.second) not in exact)
-    return sorted([*exact.values(), *near], key=lambda pair: (pair.kind, pair.bits, pair.first, pair.second))
+    exact = [DuplicatePair(first, second, "exact", 0) for first, second in _same_bytes(looks)]
+    return sorted([*exact, *_near_pairs(looks)], key=lambda pair: (pair.kind, pair.bits, pair.first, pair.second))
 
 
 def group_near_duplicates(
@@ -72,13 +71,11 @@ def _connected(pairs: Sequence[tuple[int, int]], count: int) -> list[int]:
 
 
 def _same_bytes(looks: Sequence[Look]) -> Iterator[tuple[int, int]]:
-    """Neighbours in a chain: three copies are two pairs."""
-    seen: dict[str, int] = {}
+    """Each copy with the first: three copies are two pairs."""
+    first: dict[str, int] = {}
     for number, look in enumerate(looks):
-        if look.sha256 in seen:
-            yield seen[look.sha256], number
-        if look.sha256:
-            seen[look.sha256] = number
+        if look.sha256 and first.setdefault(look.sha256, number) != number:
+            yield first[look.sha256], number
 
 
 def _near_pairs(looks: Sequence[Look]) -> Iterator[DuplicatePair]:
@@ -90,7 +87,7 @@ def _near_pairs(looks: Sequence[Look]) -> Iterator[DuplicatePair]:
     for start in in_progress(starts, "Comparing photos", total=len(starts)):
         for first, second, bits in zip(*_alike_hashes(hashes, start), strict=True):
             pair = int(readable[first]), int(readable[second])
-            if _is_same(looks[pair[0]], looks[pair[1]], int(bits)):
+            if _is_near(looks[pair[0]], looks[pair[1]], int(bits)):
                 yield DuplicatePair(*pair, "near", int(bits))
 
 
@@ -106,7 +103,9 @@ def _alike_hashes(hashes: Floats, start: int) -> tuple[Indices, Indices, Floats]
     return first + start, second + start, bits[first, second]
 
 
-def _is_same(one: Look, other: Look, bits: int) -> bool:
+def _is_near(one: Look, other: Look, bits: int) -> bool:
+    if one.sha256 == other.sha256:
+        return False  # exact duplicates are found by their bytes
     if min(one.shorter_side, other.shorter_side) < SMALL_SIDE:
         return bits <= MAX_BITS_SMALL and _correlation(one, other) >= MIN_CORRELATION_SMALL
     return _correlation(one, other) >= MIN_CORRELATION

@@ -73,31 +73,33 @@ def has_lists(folder: Path) -> bool:
     return all((folder / f"{name}.txt").is_file() for name in PARTS)
 
 
-def read_lists(folder: Path | str, root: Path | str) -> Split:
+def read_lists(folder: Path | str, root: Path | str, *, skip_gone: bool = False) -> Split:
     """The split that `write_lists` wrote for the photos below `root`. The labels are those of the three lists.
 
-    Raises DatasetInvalid: a list is missing or cannot be read, a photo is gone or in two lists, train lacks a class.
+    Raises DatasetInvalid: a list is missing or cannot be read, a photo is gone (unless those are to be skipped) or in
+    two lists, train lacks a class.
     """
     folder, root = Path(folder), Path(root)
     known = _spellings(root)
     lists = {name: list(_read_list(folder / f"{name}.txt", root, known)) for name in PARTS}
-    photos = [photo for part in lists.values() for photo in part]
-    missing = [photo.path for photo in photos if not photo.path.is_file()]
-    if missing:
+    gone = [photo.path for part in lists.values() for photo in part if not photo.path.is_file()]
+    if gone and not skip_gone:
         raise DatasetInvalid(
-            f"{folder}: {len(missing)} of {len(photos)} listed photos are not below {root}, the first is "
-            f"{missing[0].relative_to(root)}. Split again."
+            f"{folder}: {len(gone)} listed photos are not below {root}, the first is {gone[0].relative_to(root)}. "
+            "Name the folder that was split, or split again."
         )
+    lists = {name: [photo for photo in part if photo.path not in gone] for name, part in lists.items()}
+    photos = [photo for part in lists.values() for photo in part]
     twice = sum(count - 1 for count in Counter(photo.path for photo in photos).values())
     if twice:
         raise DatasetInvalid(f"{folder}: {twice} photos are listed twice. A photo belongs to one part; split again.")
     return _checked(Dataset(root, (), tuple(sorted({photo.label for photo in photos}))), lists)
 
 
-def split_of_folders(dataset: Dataset) -> Split | None:
+def split_of_folders(dataset: Dataset, *, is_usable: bool = True) -> Split | None:
     """The split of a data set whose folders are named train, val and test already; None for any other.
 
-    Raises DatasetInvalid when train lacks a class.
+    Raises DatasetInvalid when train lacks a class, unless it need not be usable.
     """
     parts = part_folders(dataset.root) if dataset.root.is_dir() else {}
     if not parts:
@@ -105,11 +107,11 @@ def split_of_folders(dataset: Dataset) -> Split | None:
     lists: dict[str, list[Photo]] = {name: [] for name in PARTS}
     for photo in dataset.photos:
         lists[parts[dataset.root / photo.path.relative_to(dataset.root).parts[0]]].append(photo)
-    return _checked(dataset, lists)
+    return _checked(dataset, lists) if is_usable else _from_parts(dataset, lists)
 
 
 def _checked(dataset: Dataset, lists: dict[str, list[Photo]]) -> Split:
-    split = Split(*(dataset.only(lists[name]) for name in PARTS))
+    split = _from_parts(dataset, lists)
     problem = next(_only_elsewhere(split), None)
     if problem:
         raise DatasetInvalid(problem)
@@ -175,6 +177,10 @@ def _as_split(dataset: Dataset, groups: Sequence[int], part_of: dict[int, str], 
     lists: dict[str, list[Photo]] = {name: [] for name in (*PARTS, "")}
     for photo, group in zip(dataset.photos, groups, strict=True):
         lists[old.get(photo.path, part_of[group])].append(photo)
+    return _from_parts(dataset, lists)
+
+
+def _from_parts(dataset: Dataset, lists: dict[str, list[Photo]]) -> Split:
     return Split(*(dataset.only(lists[name]) for name in PARTS))
 
 

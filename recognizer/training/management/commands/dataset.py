@@ -1,0 +1,331 @@
+"""`manage.py dataset`: look at a folder of photos, put it in order, split it."""
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from classifier_core.errors import ClassifierError, DatasetInvalid
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+    from classifier_core.artifact import Artifact
+    from classifier_core.datasets.changes import Copy, Move
+    from classifier_core.datasets.folder import Dataset
+    from classifier_core.datasets.splits import Split
+
+    Verbs = _SubParsersAction[Any]
+
+EXAMPLES = """examples:
+  python manage.py dataset inspect photos/fruit
+  python manage.py dataset inspect waste.zip --artifact runs/waste/artifact --report waste.html
+  python manage.py dataset import labels.csv photos/cars
+  python manage.py dataset clean photos/cars --min-side 100 --max-aspect 2 --duplicates
+  python manage.py dataset clean photos/cars --min-side 100 --max-aspect 2 --duplicates --apply
+  python manage.py dataset balance photos/cars --most 200 --least 100 --apply
+  python manage.py dataset augment photos/cars --least 100 --apply
+  python manage.py dataset split photos/cars photos/cars-split
+
+DATA is a folder with a folder of photos for each class, a zip of one, or a CSV of path,label. clean, balance and
+augment change a folder: they only say what they would do until --apply, and delete nothing.
+"""
+
+
+class Command(BaseCommand):
+    help = "Look at photos in a folder for each class, put them in order, split them."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLES
+        verbs = parser.add_subparsers(dest="verb", required=True)
+        _add_inspect(verbs)
+        _add_clean(verbs)
+        _add_balance(verbs)
+        _add_augment(verbs)
+        _add_split(verbs)
+        _add_import(verbs)
+
+    def handle(self, *, verb: str, data: Path, **options: Any) -> None:
+        verbs: dict[str, Callable[..., None]] = {
+            "inspect": self._inspect,
+            "clean": self._clean,
+            "balance": self._balance,
+            "augment": self._augment,
+            "split": self._split,
+            "import": self._import,
+        }
+        from classifier_core.datasets.archive import open_dataset
+
+        try:
+            with open_dataset(data) as dataset:
+                verbs[verb](data, dataset, **options)
+        except ClassifierError as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(f"A file cannot be read or written: {error}.") from error
+
+    def _inspect(
+        self,
+        data: Path,
+        dataset: "Dataset",
+        *,
+        artifact: Path,
+        features: bool,
+        split: Path | None,
+        report: Path | None,
+        seed: int,
+        **_: Any,
+    ) -> None:
+        from classifier_core.datasets.inspection import inspect_dataset
+        from classifier_core.datasets.inspection_report import write_report
+
+        seen_by = _artifact(artifact) if features else None
+        found = inspect_dataset(dataset, artifact=seen_by, split=_existing_split(dataset, split), seed=seed)
+        name = data.resolve().stem
+        path = report or Path(f"inspection-{name}.html")
+        beside = write_report(found, dataset, path, name=name, seed=seed)
+        self.stdout.write(f"{found.num_photos} photos of {len(found.counts)} classes.")
+        for sentence in found.advice:
+            self.stdout.write(f"- {sentence}")
+        self.stdout.write(f"The report with pictures is {path}; all figures are in {beside}.")
+
+    def _clean(
+        self,
+        data: Path,
+        dataset: "Dataset",
+        *,
+        min_side: int,
+        max_aspect: float,
+        duplicates: bool,
+        **options: Any,
+    ) -> None:
+        from classifier_core.datasets.changes import plan_cleaning
+
+        _require_folder(data)
+        moves = plan_cleaning(dataset, min_side=min_side, max_aspect=max_aspect, duplicates=duplicates)
+        self._move(data, dataset, moves, **options)
+
+    def _balance(
+        self, data: Path, dataset: "Dataset", *, most: int | None, least: int | None, seed: int, **options: Any
+    ) -> None:
+        from classifier_core.datasets.changes import plan_capping, plan_oversampling
+
+        _require_folder(data)
+        if most is None and least is None:
+            raise DatasetInvalid("Say how many photos a class may have: --most, --least, or both.")
+        if least is not None:
+            self._copy(plan_oversampling(dataset, least=least), dataset, **options)
+        if most is not None:
+            self._move(data, dataset, plan_capping(dataset, most=most, seed=seed), **options)
+
+    def _augment(self, data: Path, dataset: "Dataset", *, least: int, **options: Any) -> None:
+        from classifier_core.datasets.changes import plan_flips
+
+        _require_folder(data)
+        self._copy(plan_flips(dataset, least=least), dataset, **options)
+
+    def _split(
+        self, data: Path, dataset: "Dataset", *, folder: Path, features: bool, artifact: Path, **options: Any
+    ) -> None:
+        from classifier_core.datasets.disk import writing
+        from classifier_core.datasets.splits import split_dataset, warnings_of, write_lists
+
+        _refuse_zip(data)
+        previous = _previous(dataset, folder)
+        groups = _groups(dataset, _artifact(artifact) if features else None)
+        shares = {name: options[name] for name in ("val", "test", "seed")}
+        split = split_dataset(dataset, groups=groups, previous=previous, **shares)
+        with writing(str(folder)):
+            write_lists(split, folder)
+        for line in (*_split_in_words(split, dataset, groups), *warnings_of(split)):
+            self.stdout.write(line)
+        self.stdout.write(f"train.txt, val.txt and test.txt are in {folder}. Train with: --split {folder}")
+
+    def _import(self, data: Path, dataset: "Dataset", *, target: Path, skip_unreadable: bool, **_: Any) -> None:
+        from classifier_core.datasets.changes import import_dataset
+
+        imported = import_dataset(dataset, target, skip_unreadable=skip_unreadable)
+        left_out = len(dataset.photos) - len(imported.photos)
+        words = f" {left_out} that cannot be read were left out." if left_out else ""
+        self.stdout.write(f"{len(imported.photos)} photos of {len(imported.labels)} classes are in {target}.{words}")
+
+    def _move(
+        self,
+        data: Path,
+        dataset: "Dataset",
+        moves: "Sequence[Move]",
+        *,
+        apply: bool,
+        quarantine: Path | None,
+        **_: Any,
+    ) -> None:
+        from classifier_core.datasets.changes import move_out
+
+        folder = quarantine or data.resolve().with_name(f"{data.resolve().name}-quarantine")
+        if not moves:
+            self.stdout.write("Nothing to move out.")
+            return
+        if not apply:
+            for move in moves[:20]:
+                self.stdout.write(f"{dataset.name_of(move.photo)}: {move.reason}")
+            self.stdout.write(f"{len(moves)} of {len(dataset.photos)} photos would move to {folder}: run with --apply.")
+            return
+        written = move_out(moves, dataset=dataset, quarantine=folder)
+        self.stdout.write(f"{len(moves)} of {len(dataset.photos)} photos moved to {folder}; {written} says why.")
+
+    def _copy(self, copies: "Sequence[Copy]", dataset: "Dataset", *, apply: bool, **_: Any) -> None:
+        from classifier_core.datasets.changes import write_copies
+
+        counts = Counter(copy.source.parent.name for copy in copies)
+        for name, count in sorted(counts.items()):
+            self.stdout.write(f"{name}: {count} more")
+        if apply:
+            write_copies(copies)
+        done = "written" if apply else "would be written: run with --apply"
+        self.stdout.write(f"{len(copies)} photos {done}." if copies else "Nothing to write.")
+
+
+def _add_inspect(verbs: "Verbs") -> None:
+    verb = _add_verb(verbs, "inspect", "write a report with pictures and advice; changes nothing")
+    verb.add_argument("--report", type=Path, help="the HTML file to write; default: inspection-NAME.html")
+    verb.add_argument("--split", type=Path, help="folder with train.txt, val.txt and test.txt, to look across")
+    verb.add_argument("--seed", type=int, default=0)
+    _add_features(verb)
+
+
+def _add_clean(verbs: "Verbs") -> None:
+    verb = _add_verb(verbs, "clean", "move out photos that cannot be read, and those outside of limits")
+    verb.add_argument("--min-side", type=int, default=0, help="pixels that the shorter side must have")
+    verb.add_argument("--max-aspect", type=float, default=0, help="how many times as long as wide a photo may be")
+    verb.add_argument("--duplicates", action="store_true", help="keep one of photos that are the same or nearly")
+    _add_quarantine(verb)
+    _add_apply(verb)
+
+
+def _add_balance(verbs: "Verbs") -> None:
+    verb = _add_verb(verbs, "balance", "move surplus photos of large classes out, copy those of small ones")
+    verb.add_argument("--most", type=_count, help="photos that a class may have")
+    verb.add_argument("--least", type=_count, help="photos that a class shall have; copies fill it up")
+    verb.add_argument("--seed", type=int, default=0)
+    _add_quarantine(verb)
+    _add_apply(verb)
+
+
+def _add_augment(verbs: "Verbs") -> None:
+    verb = _add_verb(verbs, "augment", "write mirror images for small classes")
+    verb.add_argument("--least", type=_count, required=True, help="photos that a class shall have")
+    _add_apply(verb)
+
+
+def _add_split(verbs: "Verbs") -> None:
+    verb = _add_verb(verbs, "split", "write train.txt, val.txt and test.txt; near-duplicates stay together")
+    verb.add_argument(
+        "folder", type=Path, help="for the lists; when they are there, photos stay in their part and new ones are added"
+    )
+    verb.add_argument("--val", type=float, default=0.15, help="share of the photos, 0.15 unless told")
+    verb.add_argument("--test", type=float, default=0.15, help="share of the photos, 0.15 unless told")
+    verb.add_argument("--seed", type=int, default=0)
+    _add_features(verb)
+
+
+def _add_import(verbs: "Verbs") -> None:
+    verb = _add_verb(verbs, "import", "copy a checked folder, zip or CSV into a new folder of photos")
+    verb.add_argument("target", type=Path, help="the new folder")
+    verb.add_argument("--skip-unreadable", action="store_true", help="leave out what cannot be read")
+
+
+def _add_verb(verbs: "Verbs", name: str, words: str) -> ArgumentParser:
+    verb: ArgumentParser = verbs.add_parser(name, help=words, description=words.capitalize() + ".")
+    verb.formatter_class = RawDescriptionHelpFormatter
+    verb.epilog = "example:\n" + next(line for line in EXAMPLES.splitlines() if f"dataset {name} " in line)
+    verb.add_argument("data", type=Path, help="a folder with a folder for each class, a zip of one, or a CSV")
+    return verb
+
+
+def _add_features(verb: ArgumentParser) -> None:
+    default = Path(settings.BASE_DIR) / "starters" / "fruit"
+    verb.add_argument(
+        "--artifact", type=Path, default=default, help="whose features tell what looks alike; default: starters/fruit"
+    )
+    verb.add_argument("--no-features", dest="features", action="store_false", help="faster, without a network")
+
+
+def _add_quarantine(verb: ArgumentParser) -> None:
+    verb.add_argument("--quarantine", type=Path, help="where photos go; default: a folder beside, NAME-quarantine")
+
+
+def _add_apply(verb: ArgumentParser) -> None:
+    verb.add_argument("--apply", action="store_true", help="do it; without, only say what would be done")
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _artifact(folder: Path) -> "Artifact":
+    """The copy that this service exported already, if there is one: that spares the export."""
+    from classifier_core.artifact import load_artifact
+    from classifier_core.engines.graph import graph_folder
+    from recognizer.registry.artifact_store import folder_of
+
+    artifact = load_artifact(folder)
+    served = folder_of(artifact.sha256)
+    if graph_folder(artifact).exists() or not (served / "engines" / "onnx").exists():
+        return artifact
+    return load_artifact(served, sha256=artifact.sha256)
+
+
+def _existing_split(dataset: "Dataset", folder: Path | None) -> "Split | None":
+    from classifier_core.datasets.splits import read_lists, split_of_folders
+
+    return split_of_folders(dataset, is_usable=False) if folder is None else read_lists(folder, dataset.root)
+
+
+def _previous(dataset: "Dataset", folder: Path) -> "Split | None":
+    from classifier_core.datasets.splits import has_lists, read_lists
+
+    return read_lists(folder, dataset.root, skip_gone=True) if has_lists(folder) else None
+
+
+def _groups(dataset: "Dataset", artifact: "Artifact | None") -> list[int]:
+    from classifier_core.datasets.duplicates import group_near_duplicates
+    from classifier_core.datasets.features import features_of
+    from classifier_core.datasets.looks import look_at
+
+    looks = look_at(dataset.photos)
+    broken = sum(bool(look.problem) for look in looks)
+    if broken:
+        raise DatasetInvalid(f"{broken} photos cannot be read. Move them out with `dataset clean --apply`, then split.")
+    features = features_of(dataset.photos, artifact) if artifact else None
+    return group_near_duplicates(dataset.photos, looks=looks, features=features)
+
+
+def _split_in_words(split: "Split", dataset: "Dataset", groups: Sequence[int]) -> Iterator[str]:
+    width = max(len(label) for label in dataset.labels)
+    counts = {name: part.count() for name, part in split.parts().items()}
+    yield f"{'':{width}} {'train':>7} {'val':>7} {'test':>7}"
+    for label in dataset.labels:
+        yield f"{label:{width}} " + " ".join(f"{count[label]:7}" for count in counts.values())
+    yield f"{'':{width}} " + " ".join(f"{sum(count.values()):7}" for count in counts.values())
+    yield f"{len(dataset.photos)} photos in {len(set(groups))} groups of near-duplicates; a group is in one part."
+    left_out = len(dataset.photos) - sum(sum(count.values()) for count in counts.values())
+    if left_out:
+        yield f"{left_out} new photos are left out: each resembles photos of two parts, and would carry one into another."
+
+
+def _require_folder(data: Path) -> None:
+    if not data.is_dir():
+        raise DatasetInvalid(f"{data} is not a folder, and only folders are changed. Make one with `dataset import`.")
+
+
+def _refuse_zip(data: Path) -> None:
+    if data.suffix.lower() == ".zip" and data.is_file():
+        raise DatasetInvalid(f"{data} is a zip; lists name files on disk. Make a folder with `dataset import`.")
