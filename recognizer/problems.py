@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_SECONDS = "2"
+HOW_TO_SEND = (
+    "Send JSON; an image as multipart field `image`, as a raw body with an image/* content type, or base64 in JSON."
+)
 
 STATUS_OF_REFUSAL = {
     "empty": 400,
@@ -103,6 +106,8 @@ def _from_api(error: exceptions.APIException) -> JsonResponse:
     headers = {"WWW-Authenticate": auth_header} if auth_header else {}
     if wait is not None:
         headers["Retry-After"] = str(int(wait) + 1)
+    if isinstance(error, exceptions.UnsupportedMediaType):
+        return problem(error.status_code, f"{error.detail} {HOW_TO_SEND}")
     if isinstance(error, exceptions.ValidationError):
         return problem(error.status_code, "Some values are not usable; see errors.", errors=_field_errors(error.detail))
     return problem(error.status_code, str(error.detail), headers=headers)

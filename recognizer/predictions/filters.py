@@ -21,7 +21,10 @@ class PredictionFilter(filters.FilterSet):
     label = filters.CharFilter(help_text="Key of the best label.")
     model = filters.CharFilter(field_name="model__name")
     version = filters.NumberFilter(field_name="version__number")
-    reviewed = filters.BooleanFilter(method="filter_reviewed")
+    # Not a BooleanFilter: that takes what is neither for "all".
+    reviewed = filters.TypedChoiceFilter(
+        choices=[("true", "true"), ("false", "false")], coerce=lambda word: word == "true", method="filter_reviewed"
+    )
     verdict = filters.ChoiceFilter(choices=Review.Verdict.choices, method="filter_verdict")
     score_min = filters.NumberFilter(field_name="score", lookup_expr="gte")
     score_max = filters.NumberFilter(field_name="score", lookup_expr="lte")

@@ -30,6 +30,8 @@ def record(
 def _record(
     prediction: Prediction, verdict: Review.Verdict, *, reviewer: User, label: Label | None, via: Review.Via
 ) -> Review:
+    if verdict == Review.Verdict.CONFIRMED and prediction.known is False:
+        verdict = Review.Verdict.REJECTED  # the answer was "none of my classes", and that is what is confirmed
     if verdict == Review.Verdict.CONFIRMED:
         label = Label.objects.get(model=prediction.model_id, key=prediction.label)
     if label and label.model_id != prediction.model_id:

@@ -25,6 +25,7 @@ class Child:
         self.program = program
         self.log = log
         self.deaths_in_a_row = 0
+        self.was_killed = False  # the last time: from outside, so that its files have nothing to do with it
         self._environment = program.environment | environment
         self._children = children
         self._process: subprocess.Popen[bytes] | None = None
@@ -65,6 +66,7 @@ class Child:
         self.signal_group(signal.SIGKILL)
         code = self._process.wait()
         self._process = None
+        self.was_killed = code in (-signal.SIGKILL, -signal.SIGTERM)
         self._children.forget(self.program.name)
         self.postpone()
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

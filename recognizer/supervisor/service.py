@@ -159,7 +159,8 @@ class Service:
             say(f"The {child.program.name} cannot start ({error}); the next try is in {child.delay_seconds:g} s.")
 
     def _restart(self, child: Child) -> None:
-        if child.program.name == "broker" and child.deaths_in_a_row >= MAX_DEATHS_AT_START - 1:
+        fails = child.deaths_in_a_row >= MAX_DEATHS_AT_START - 1 and not child.was_killed
+        if child.program.name == "broker" and fails:
             self._put_broker_files_aside()
         self._start_child(child)
 

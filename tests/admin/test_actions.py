@@ -16,6 +16,16 @@ REVIEWER = ("predictions.view_prediction", "predictions.add_review")
 VIEWER = ("predictions.view_prediction",)
 
 
+def test_confirming_none_of_my_classes_confirms_no_label(client: Client) -> None:
+    row = answered(labelled_version(), "banana", known=False)
+    staff(client, *REVIEWER)
+
+    act(client, "confirm", row)
+
+    review = Review.objects.get()
+    assert (review.verdict, review.label) == ("rejected", None)
+
+
 def test_confirming_writes_a_review_and_says_what_was_skipped(client: Client) -> None:
     version = labelled_version()
     rows = [answered(version), answered(version, "apple"), pending(version.model)]

@@ -181,6 +181,10 @@ BAD = [
 ]  # fmt: skip
 
 
+def test_word_that_is_neither_yes_nor_no_is_refused(client: Client, history: list[Prediction]):
+    assert client.get(f"{URL}?reviewed=maybe").status_code == 400
+
+
 @pytest.mark.parametrize("query", BAD)
 def test_senseless_filter_is_never_our_failure(client: Client, history: list[Prediction], query: str):
     reply = client.get(f"{URL}?{query}")

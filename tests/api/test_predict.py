@@ -257,6 +257,7 @@ def test_wrong_content_type_is_415(client: Client, fruit: RegisteredModel, conte
 
     assert reply.status_code == 415
     assert reply["Content-Type"] == "application/problem+json"
+    assert "image/*" in reply.json()["detail"]
 
 
 def test_many_files_at_once_are_refused(client: Client, fruit: RegisteredModel):
