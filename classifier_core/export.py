@@ -57,7 +57,8 @@ def _trace(reference: TorchEngine, artifact: Artifact) -> bytes:
         try:
             _export(reference, example, file)
         except RuntimeError as error:  # an operation that ONNX does not have, above all
-            raise ExportFailed(f"{artifact.architecture} cannot be exported to ONNX: {error}") from error
+            reason = str(error).partition("\n")[0]  # the graph follows, in hundreds of lines
+            raise ExportFailed(f"{artifact.architecture} cannot be exported to ONNX: {reason}") from error
     return file.getvalue()
 
 
