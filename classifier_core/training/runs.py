@@ -1,0 +1,139 @@
+"""One training run, from photos to an artifact with a report. Called again with the same folder, it goes on."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from classifier_core.architectures import measure_cost
+from classifier_core.artifact import Artifact, load_artifact
+from classifier_core.datasets.splits import Split
+from classifier_core.errors import TrainingFailed
+from classifier_core.training import run_folder
+from classifier_core.training.checkpoint import load_checkpoint, save_checkpoint, write_state
+from classifier_core.training.config import TrainConfig
+from classifier_core.training.device import Machine, choose_device, choose_precision
+from classifier_core.training.finish import finish
+from classifier_core.training.learner import Learning, start_learning
+from classifier_core.training.lessons import build_plan
+from classifier_core.training.loop import Figures, fit
+from classifier_core.training.materials import Materials, check_parts, read_materials
+from classifier_core.training.network import Prepared, build_preprocessing, prepare_network
+from classifier_core.training.processes import joined
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run."""
+
+    folder: Path
+    artifact: Artifact
+    figures: dict[str, Any]  # results.json
+
+
+def train(  # noqa: PLR0913  what is learned from what, what it is called, and who listens
+    config: TrainConfig,
+    split: Split,
+    folder: Path | str,
+    *,
+    data_name: str = "",
+    names: Mapping[str, Mapping[str, str]] | None = None,
+    half: bool = False,
+    progress: Say = lambda _words: None,
+    bar: bool = False,
+) -> RunResult | None:
+    """Train, and leave in `folder` everything there is to know about it.
+
+    `data_name` is what the data are called in reports (else the folder's name), `names` are the labels' names by
+    language, `half` stores the artifact's weights in half precision; `progress` is given sentences. Under torchrun all
+    processes call this, and only the first gets a result.
+
+    Raises TrainingFailed, DatasetInvalid and other ClassifierErrors, OSError. Stopped by Ctrl-C, or killed, the same
+    call goes on after the last finished epoch.
+    """
+    check_parts(split.train, split.val)
+    folder, device = Path(folder), choose_device(config.device)
+    with joined(device) as place:
+        machine = Machine(device, choose_precision(config.precision, device), place)
+        say = progress if place.is_first else _say_nothing
+        run_folder.open_run(folder, config, split, machine, data_name=data_name)
+        if not (folder / run_folder.RESULTS).exists():
+            _learn(config, split, folder, machine=machine, say=say, bar=bar and place.is_first)
+            if place.is_first:
+                finish(folder, config, split, device=device, names=names or {}, half=half, say=say)
+    return read_result(folder) if place.is_first else None
+
+
+def read_result(folder: Path) -> RunResult:
+    """What a finished run left. Raises TrainingFailed when it is not finished, ArtifactInvalid."""
+    path = folder / run_folder.RESULTS
+    if not path.is_file():
+        raise TrainingFailed(f"{folder} holds no finished run. Train first.")
+    return RunResult(folder, load_artifact(folder / run_folder.ARTIFACT), json.loads(path.read_text()))
+
+
+def _learn(config: TrainConfig, split: Split, folder: Path, *, machine: Machine, say: Say, bar: bool) -> None:
+    """Everything up to the last epoch; the folder then has the best and the last weights."""
+    prepared = prepare_network(config, num_classes=len(split.train.labels), device=machine.device)
+    preprocessing = build_preprocessing(config)
+    materials = read_materials(split, config, preprocessing, warn=say, bar=bar)
+    plan = build_plan(prepared, materials, preprocessing, config=config, machine=machine)
+    learning = start_learning(plan.learner, config, head=plan.head)
+    _resume(folder, learning, say)
+    if machine.place.is_first:
+        _describe(folder, config, prepared, materials)
+    learned_head = "" if plan.head else prepared.head
+    keep = partial(_keep, folder, learning, prepared.network, learned_head) if machine.place.is_first else _forget
+    try:
+        fit(learning, plan.lesson, after_epoch=keep, bar=bar)
+    except KeyboardInterrupt:
+        raise TrainingFailed(
+            f"Stopped in epoch {learning.epoch + 1} of {config.epochs}. What the {learning.epoch} epochs before it "
+            f"learned is in {folder}; the same command goes on from there."
+        ) from None
+    if machine.place.is_first:
+        write_state(folder / run_folder.LAST, _whole_state(learning, prepared.network, learned_head))
+
+
+def _resume(folder: Path, learning: Learning, say: Say) -> None:
+    path = folder / run_folder.CHECKPOINT
+    if path.exists():
+        load_checkpoint(path, learning)
+        say(f"Going on after epoch {learning.epoch}, which {folder} holds.")
+
+
+def _keep(folder: Path, learning: Learning, network: nn.Module, head: str, figures: Figures) -> None:
+    # The checkpoint last: killed before it, the epoch is done again and writes the same.
+    if learning.best_epoch == learning.epoch:
+        notes = {"epoch": str(learning.epoch)}
+        write_state(folder / run_folder.BEST, _whole_state(learning, network, head), notes)
+    run_folder.append_log(folder, figures)
+    save_checkpoint(folder / run_folder.CHECKPOINT, learning)
+
+
+def _whole_state(learning: Learning, network: nn.Module, head: str) -> dict[str, torch.Tensor]:
+    """The full network's weights, also when only its head, named `head`, is learned."""
+    learned: dict[str, torch.Tensor] = learning.judged.state_dict()
+    return network.state_dict() | {f"{head}.{name}": tensor for name, tensor in learned.items()} if head else learned
+
+
+def _describe(folder: Path, config: TrainConfig, prepared: Prepared, materials: Materials) -> None:
+    cost = measure_cost(prepared.network, in_channels=config.channels, size=config.image_size)
+    about = {"cost": asdict(cost), "head": prepared.head, "start": asdict(prepared.start) if prepared.start else None}
+    unreadable = [{"photo": one.path.name, "reason": one.reason} for one in materials.unreadable]
+    run_folder.write_json(folder / run_folder.NETWORK, about | {"unreadable": unreadable})
+
+
+def _say_nothing(_words: str) -> None:
+    pass
+
+
+def _forget(_figures: Figures) -> None:
+    """What the other processes keep."""

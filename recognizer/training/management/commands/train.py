@@ -1,0 +1,189 @@
+"""`manage.py train`: from a folder of photos to an artifact with a report."""
+
+import csv
+import hashlib
+import json
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from classifier_core.errors import ClassifierError, TrainingFailed
+from classifier_core.training import config as choices
+from classifier_core.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from classifier_core.datasets.folder import Dataset
+    from classifier_core.datasets.splits import Split
+    from classifier_core.training.runs import RunResult
+
+EXAMPLES = """examples:
+  python manage.py train --data photos/fruit --arch mobilenet_v2
+  python manage.py train --data photos/fruit --arch mobilenet_v2 --pretrained mobilenet_v2.safetensors --freeze
+  python manage.py train --data waste.zip --arch ghostnet_100 --augmentation strong --epochs 100 --teacher big/artifact
+  python manage.py train --data digits --arch mobilenet_v2_digits --channels 1 --image-size 28 --fit letterbox --no-flip
+  torchrun --nproc-per-node 2 manage.py train --data photos/fruit --arch resnet18
+
+The same command goes on where it was stopped or killed, after the last finished epoch.
+"""
+DEFAULTS = {field.name: field.default for field in fields(TrainConfig)}
+
+
+class Command(BaseCommand):
+    help = "Train a network on photos that lie in a folder for each class."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.formatter_class = RawDescriptionHelpFormatter
+        parser.epilog = EXAMPLES
+        _add_data(parser)
+        _add_network(parser)
+        _add_learning(parser)
+        _add_changes(parser)
+        _add_teacher(parser)
+        _add_machine(parser)
+        parser.set_defaults(**{name: value for name, value in DEFAULTS.items() if name != "arch"})
+
+    def handle(self, *, data: Path, **options: Any) -> None:
+        try:
+            self._train(data, **options)
+        except ClassifierError as error:
+            raise CommandError(str(error)) from error
+        except OSError as error:
+            raise CommandError(f"A file cannot be read or written: {error}.") from error
+
+    def _train(self, data: Path, *, folder: Path | None, names: Path | None, half: bool, **options: Any) -> None:
+        from tqdm import tqdm
+
+        from classifier_core.datasets.archive import open_dataset
+        from classifier_core.training.runs import train
+
+        config = TrainConfig(**{name: options[name] for name in DEFAULTS})
+        with open_dataset(data) as dataset:
+            result = train(
+                config,
+                _split(dataset, **options),
+                folder or _run_folder(data, config),
+                data_name=data.resolve().stem,
+                names=_read_names(names) if names else None,
+                half=half,
+                progress=tqdm.write,  # above the bar, not through it
+                bar=options["verbosity"] > 0,
+            )
+        if result is not None:
+            self.stdout.write("\n".join(_told(result)))
+
+
+def _add_data(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="a folder with a folder of photos for each class, a zip of one, or a CSV of path,label",
+    )
+    group.add_argument("--split", type=Path, help="folder with train.txt, val.txt and test.txt (see `dataset split`)")
+    group.add_argument("--val-share", type=float, default=0.15, help="of the photos, for choosing (default: 0.15)")
+    group.add_argument("--test-share", type=float, default=0.15, help="of the photos, for judging (default: 0.15)")
+    group.add_argument("--split-seed", type=int, default=0, help="another one gives another split (default: 0)")
+    group.add_argument("--names", type=Path, help="TSV with the columns key, en, zh: the classes' names by language")
+    # Not --run: torchrun would take it for the start of its own --run-path.
+    group.add_argument("--folder", type=Path, help="of the run (default: one below media/runs, by its options)")
+    group.add_argument("--half", action="store_true", help="store the artifact's weights in half precision")
+
+
+def _add_network(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("network")
+    group.add_argument("--arch", required=True, help="mobilenet_v2, ghostnet_100, resnet18, ... or a family's name")
+    group.add_argument("--pretrained", help="safetensors file, artifact folder or hub name (default: from scratch)")
+    group.add_argument("--freeze", action="store_true", help="train the head only, on features computed once")
+    group.add_argument("--image-size", type=int, help="pixels (default: 224)")
+    group.add_argument("--channels", type=int, choices=(1, 3), help="1: grey, 3: colour (default: 3)")
+    group.add_argument("--fit", choices=get_args(choices.Fit), help="cut the middle, or letterbox (default: crop)")
+
+
+def _add_learning(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("learning")
+    group.add_argument("--epochs", type=int, help="passes over the photos (default: 30)")
+    group.add_argument("--batch-size", type=int, help="photos a step, over all processes together (default: 32)")
+    group.add_argument("--optimizer", choices=get_args(choices.Optimizer), help="default: adamw")
+    group.add_argument("--lr", type=float, help="highest learning rate (default: a usual one for the optimizer)")
+    group.add_argument("--lrf", type=float, help="last learning rate as a share of --lr, by a cosine (default: 0.01)")
+    group.add_argument("--warmup", type=float, help="epochs in which the learning rate rises (default: 1)")
+    group.add_argument("--head-lr-factor", type=float, help="the head learns so many times faster (default: 1)")
+    group.add_argument("--momentum", type=float, help="of sgd (default: 0.9)")
+    group.add_argument("--weight-decay", type=float, help="default: 0.01")
+    group.add_argument("--label-smoothing", type=float, help="default: 0")
+    group.add_argument("--balance", choices=get_args(choices.Balance), help="small classes: count or come more often")
+    group.add_argument("--ema", type=float, help="decay of an average of the weights, such as 0.999 (default: off)")
+    group.add_argument("--patience", type=int, help="stop after so many epochs without a better one (default: never)")
+    group.add_argument("--best", choices=get_args(choices.Best), help="what the kept epoch is best in on validation")
+    group.add_argument("--seed", type=int, help="another one gives another network (default: 0)")
+
+
+def _add_changes(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("changes to the photos")
+    group.add_argument("--augmentation", choices=get_args(choices.Augmentation), help="default: flip-crop")
+    group.add_argument("--no-flip", dest="flip", action="store_false", help="left and right differ: digits, text")
+    group.add_argument("--no-recolour", dest="recolour", action="store_false", help="colours are the classes")
+    group.add_argument("--mixup", type=float, help="alpha, such as 0.2 (default: off)")
+
+
+def _add_teacher(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("distillation")
+    group.add_argument("--teacher", help="artifact folder of a better model with the same classes")
+    group.add_argument("--teacher-weight", type=float, help="of its scores beside the labels, 0 to 1 (default: 0.5)")
+    group.add_argument("--teacher-temperature", type=float, help="softens both scores (default: 2)")
+    group.add_argument("--feature-weight", type=float, help="of its features in the loss (default: 0)")
+    group.add_argument("--more-photos", help="folder of any photos, which the teacher judges")
+
+
+def _add_machine(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("machine")
+    group.add_argument("--device", choices=get_args(choices.Device), help="default: a GPU where there is one")
+    group.add_argument("--precision", choices=get_args(choices.Precision), help="default: bfloat16 where it is fast")
+    group.add_argument("--cache-bytes", type=int, help="memory for decoded photos (default: 2 GB)")
+
+
+def _split(
+    dataset: "Dataset", *, split: Path | None, val_share: float, test_share: float, split_seed: int, **_: Any
+) -> "Split":
+    from classifier_core.datasets.duplicates import group_near_duplicates
+    from classifier_core.datasets.splits import read_lists, split_dataset, split_of_folders
+
+    if split is not None:
+        return read_lists(split, dataset.root)
+    if (done := split_of_folders(dataset)) is not None:
+        return done
+    groups = group_near_duplicates(dataset.photos)
+    return split_dataset(dataset, groups=groups, val=val_share, test=test_share, seed=split_seed)
+
+
+def _run_folder(data: Path, config: TrainConfig) -> Path:
+    # The same command finds its own folder again, and another one never meets it.
+    options = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest()
+    return Path(settings.MEDIA_ROOT) / "runs" / f"{data.resolve().stem}-{config.arch.replace('/', '-')}-{options[:8]}"
+
+
+def _read_names(path: Path) -> dict[str, dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    if not rows or not {"key", "en", "zh"} <= rows[0].keys():
+        raise TrainingFailed(f"{path} lacks the columns key, en and zh, separated by tabs.")
+    return {row["key"]: {"en": row["en"], "zh": row["zh"]} for row in rows}
+
+
+def _told(result: "RunResult") -> Iterator[str]:
+    figures, cost = result.figures, result.figures["cost"]
+    yield f"Best was epoch {figures['best_epoch']} of {figures['epochs']}, after {figures['train_seconds']:.0f} s."
+    for name, one in figures["parts"].items():
+        low, high = one["accuracy_interval"]
+        accuracy = f"accuracy {one['accuracy']:.4f} ({low:.3f} to {high:.3f})"
+        yield f"  {name:5} {accuracy}, macro recall {one['macro_recall']:.4f} on {one['num_images']} photos"
+    parameters = f"{cost['num_parameters']:,} parameters ({cost['num_trainable']:,} trained)"
+    yield f"  {parameters}, {cost['flops'] / 1e6:,.0f} million operations a photo"
+    yield f"  {figures['artifact']['num_bytes'] / 1e6:.1f} MB of artifact in {result.artifact.folder}"
+    yield f"Look at {result.folder / 'report.html'}"
