@@ -55,7 +55,7 @@ def test_no_variable_is_invented():
     assert not ROWS.keys() - READ.keys() - OUTSIDE
 
 
-@pytest.mark.parametrize("name", sorted(OUTSIDE))
+@pytest.mark.parametrize("name", sorted(OUTSIDE - READ.keys()))
 def test_outside_variables_are_read_by_somebody(name: str):
     places = ["docker-compose.yml", "requirements/install.sh", "tests/isolation.py", "tests/photos.py"]
     assert any(re.search(rf"\b{name}\b", (PROJECT_DIR / place).read_text()) for place in places)
