@@ -21,7 +21,7 @@ from classifier_core.artifact import load_artifact
 from classifier_core.engines import EngineSpec, load_engine
 from tests.service import PROJECT_DIR
 
-CLIENTS = [1, 3]
+CLIENTS = [2]
 
 
 @pytest.mark.service
