@@ -1,11 +1,16 @@
 // The HTTP API as this page uses it. Every reply is {status, retryAfter, body}; no reply at all is Lost.
 import { words } from "./words.js";
 
+const FROM_A_PROXY = new Set([502, 503, 504]); // its own page: there is nobody behind it
+
 export class Lost extends Error {
   constructor() {
     super(words.lost);
   }
 }
+
+// The key belongs to the visitor's cookie; without cookies there is nobody to keep it for.
+export const hasKey = () => navigator.cookieEnabled;
 
 export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -20,13 +25,16 @@ export function upload({ file, key, options }, { onProgress, onSent }) {
     request.open("POST", "/api/predict/");
     request.setRequestHeader("Accept", "application/json");
     request.setRequestHeader("X-CSRFToken", options.token);
-    // The key belongs to the visitor's cookie; without cookies there is nobody to keep it for.
-    if (navigator.cookieEnabled) request.setRequestHeader("Idempotency-Key", key);
+    if (hasKey()) request.setRequestHeader("Idempotency-Key", key);
     request.upload.addEventListener("progress", (event) => onProgress(event.loaded / event.total));
     request.upload.addEventListener("load", onSent);
-    request.addEventListener("load", () =>
-      resolve(replyOf(request.status, request.getResponseHeader("Retry-After"), request.responseText)),
-    );
+    request.addEventListener("load", () => {
+      try {
+        resolve(replyOf(request.status, request.getResponseHeader("Retry-After"), request.responseText));
+      } catch (error) {
+        reject(error);
+      }
+    });
     for (const kind of ["error", "abort", "timeout"]) request.addEventListener(kind, () => reject(new Lost()));
     request.send(body);
   });
@@ -36,19 +44,21 @@ export const get = (url) => ask(url, {});
 export const post = (url, token) => ask(url, { method: "POST", headers: { "X-CSRFToken": token } });
 
 async function ask(url, { method = "GET", headers = {} }) {
-  let response;
+  let response, text;
   try {
     response = await fetch(url, { method, headers: { Accept: "application/json", ...headers }, cache: "no-store" });
+    text = await response.text();
   } catch {
     throw new Lost();
   }
-  return replyOf(response.status, response.headers.get("Retry-After"), await response.text());
+  return replyOf(response.status, response.headers.get("Retry-After"), text);
 }
 
 function replyOf(status, retryAfter, text) {
   try {
     return { status, retryAfter, body: JSON.parse(text) };
   } catch {
-    return { status, retryAfter, body: {} }; // a proxy's own error page
+    if (FROM_A_PROXY.has(status)) throw new Lost();
+    return { status, retryAfter, body: {} };
   }
 }

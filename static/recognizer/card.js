@@ -41,7 +41,7 @@ export class Card {
   // The answer of the API: succeeded, failed or erased meanwhile.
   finish(answer) {
     this.link(answer.id);
-    if (answer.status !== "succeeded") return this.fail(answer.error?.detail ?? words.broken, { canRetry: true });
+    if (answer.status !== "succeeded") return this.#failAs(answer.error);
     this.#showThumbnail(answer.image);
     this.show("done", answer.known === false ? words.unknown : answer.top.name);
     this.#parts.bars.classList.toggle("is-unknown", answer.known === false);
@@ -54,6 +54,15 @@ export class Card {
   fail(reason, { canRetry }) {
     this.show("failed", reason);
     this.#parts.retry.hidden = !canRetry;
+  }
+
+  get canRetry() {
+    return !this.#parts.retry.hidden;
+  }
+
+  // The same file would be as unreadable again.
+  #failAs(error) {
+    this.fail(error?.detail ?? words.broken, { canRetry: error?.code !== "undecodable" });
   }
 
   // Point to the page of the stored recognition; returns its addresses.

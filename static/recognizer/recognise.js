@@ -1,12 +1,13 @@
 // One file through the API: upload, wait, answer. A item remembers how far it came, so that a retry goes on from there.
-import { get, post, Lost, sleep, upload } from "./api.js";
+import { get, post, hasKey, Lost, sleep, upload } from "./api.js";
+import { insist } from "./reach.js";
 import { words } from "./words.js";
 
 const FULL_TRIES = 8; // then the person decides
 const LONGEST_WAIT_SECONDS = 30;
 const FIRST_POLL_MS = 400;
 const LONGEST_POLL_MS = 5000;
-const LOST_POLLS = 5;
+const UNDECODABLE = "urn:recognizer:problem:undecodable";
 
 export async function recognise(item, card, giveUpTurn) {
   try {
@@ -30,31 +31,43 @@ export class Refused extends Error {
     super(body.detail ?? words.broken);
     this.id = body.id;
     // The same file would be refused again; a busy service would not.
-    this.canRetry = status >= 500 || status === 429 || status === 409 || Boolean(body.id);
+    this.canRetry = status >= 500 || status === 429 || status === 409 || (Boolean(body.id) && body.type !== UNDECODABLE);
   }
 }
 
 async function firstReply(item, card) {
-  if (item.hasFailed) return expect(await post(`${item.url}retry/`, item.options.token));
+  if (item.hasFailed) return retry(item, card);
   if (item.url) return { status: 202, body: { url: item.url } };
   if (item.file.size > Number(words.maxBytes)) throw new Refused({ status: 413, body: { detail: words.tooLarge } });
   return expect(await untilTaken(item, card));
 }
 
+async function retry(item, card) {
+  const reply = await insist(() => post(`${item.url}retry/`, item.options.token), pausesOf(card));
+  // Not failed (any more): an earlier retry has arrived, only its reply was lost.
+  return reply.status === 409 ? { status: 202, body: { url: item.url } } : expect(reply);
+}
+
 async function untilTaken(item, card) {
   for (let tries = 1; ; tries += 1) {
-    card.show("uploading");
-    const reply = await upload(item, {
-      onProgress: (part) => card.progress(part),
-      onSent: () => card.show("recognising"),
-    });
+    // Sent twice under one key it is stored once; without a key nobody could tell.
+    const reply = await (hasKey() ? insist(() => send(item, card), pausesOf(card)) : send(item, card));
     const isBusy = reply.status === 503 || reply.status === 429;
     if (!isBusy || tries === FULL_TRIES) return reply;
     const seconds = Math.min(Number(reply.retryAfter) || tries, LONGEST_WAIT_SECONDS);
-    card.show("queued", words[reply.status === 429 ? "throttled" : "full"].replace("{seconds}", seconds));
+    card.show("queued", `${reasonOf(reply)} ${again(seconds)}`);
     await sleep(seconds * 1000);
   }
 }
+
+function send(item, card) {
+  card.show("uploading");
+  return upload(item, { onProgress: (part) => card.progress(part), onSent: () => card.show("recognising") });
+}
+
+const reasonOf = ({ status, body }) => (status === 429 ? words.throttled : (body.detail ?? words.full));
+const again = (seconds) => words.again.replace("{seconds}", seconds);
+const pausesOf = (card) => ({ onPause: (seconds) => card.show("queued", `${words.unreached} ${again(seconds)}`) });
 
 function expect(reply) {
   if (reply.status === 200 || reply.status === 202) return reply;
@@ -62,17 +75,11 @@ function expect(reply) {
 }
 
 async function poll(url, card) {
-  for (let pause = FIRST_POLL_MS, lost = 0; ; pause = Math.min(pause * 1.5, LONGEST_POLL_MS)) {
+  for (let pause = FIRST_POLL_MS; ; pause = Math.min(pause * 1.5, LONGEST_POLL_MS)) {
     await sleep(pause);
-    try {
-      const { body } = expect(await get(url));
-      lost = 0;
-      if (body.status !== "pending" && body.status !== "running") return body;
-      card.show(body.status === "running" ? "recognising" : "queued");
-    } catch (error) {
-      lost += 1;
-      if (!(error instanceof Lost) || lost === LOST_POLLS) throw error;
-    }
+    const { body } = expect(await insist(() => get(url), pausesOf(card)));
+    if (body.status !== "pending" && body.status !== "running") return body;
+    card.show(body.status === "running" ? "recognising" : "queued");
   }
 }
 

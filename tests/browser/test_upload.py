@@ -24,6 +24,8 @@ COUNT_OPEN_UPLOADS = """() => {
   };
 }"""
 
+HURRY = "() => { const wait = window.setTimeout; window.setTimeout = (call, ms) => wait(call, ms / 50); }"
+
 
 def state(page: Page, number: int = 0):
     return page.locator(".card .state").nth(number)
@@ -108,34 +110,50 @@ def test_upload_lost_on_the_way_back_is_stored_once(visit: Visit):
 
     page.route("**/api/predict/", lose, times=1)
     choose(page, "coffee.png")
-    expect(state(page)).to_contain_text("The connection was lost.", timeout=PATIENCE_MS)
-    page.get_by_role("button", name="Try again").click()
+    expect(state(page)).to_have_text("The service cannot be reached. Trying again in 1 s…", timeout=PATIENCE_MS)
     wait_for_answers(page, 1)
 
     expect(state(page)).to_have_text(re.compile(COFFEE))
     assert count_stored(page) == 1
 
 
-def test_offline_is_said_and_retried(visit: Visit):
+@pytest.mark.parametrize("lose", [lambda route: route.abort(), lambda route: route.fulfill(status=502, body="<h1>")])
+def test_service_that_comes_back_is_found_again(visit: Visit, lose: Callable[[Route], None]):
     page = visit()
+
+    page.route("**/api/predict/", lose, times=6)  # three uploads at a time, so each is lost twice
+    choose(page, "chelsea.png", "coffee.png")
+
+    wait_for_answers(page, 2)
+
+
+def test_service_that_stays_away_is_said_and_all_tried_again(visit: Visit):
+    page = visit()
+    page.evaluate(HURRY)
 
     page.context.set_offline(True)
-    choose(page, "coffee.png")
-    expect(state(page)).to_contain_text("The connection was lost.")
+    choose(page, "coffee.png", "chelsea.png")
+    try_all = page.get_by_role("button", name="Try all again")
+    expect(state(page, 0)).to_contain_text("The service cannot be reached. Check your network", timeout=PATIENCE_MS)
+    expect(try_all).to_be_visible(timeout=PATIENCE_MS)
     page.context.set_offline(False)
-    page.get_by_role("button", name="Try again").click()
+    try_all.click()
 
-    wait_for_answers(page, 1)
+    expect(try_all).to_be_hidden()
+    wait_for_answers(page, 2)
 
 
-def test_full_queue_is_said_while_waiting(visit: Visit):
+@pytest.mark.parametrize(
+    ("body", "reason"), [({"detail": "The disk is away."}, "The disk is away."), ({}, "The queue is full.")]
+)
+def test_busy_service_is_said_while_waiting(visit: Visit, body: dict[str, str], reason: str):
     page = visit()
-    busy = {"status": 503, "headers": {"Retry-After": "2"}, "body": '{"detail": "busy"}'}
+    busy = {"status": 503, "headers": {"Retry-After": "2"}, "json": body}
 
     page.route("**/api/predict/", lambda route: route.fulfill(**busy), times=1)
     choose(page, "coffee.png")
 
-    expect(state(page)).to_have_text("The queue is full. Trying again in 2 s…")
+    expect(state(page)).to_have_text(f"{reason} Trying again in 2 s…")
     wait_for_answers(page, 1)
 
 
@@ -156,17 +174,32 @@ def test_answer_that_comes_later_is_looked_for(visit: Visit):
 
 def test_failed_recognition_can_be_tried_again(visit: Visit):
     page = visit()
+
+    def fail(route: Route) -> None:
+        answer = {**route.fetch().json(), "status": "failed", "error": {"code": "worker_died", "detail": "It died."}}
+        route.fulfill(json=answer)
+
+    page.route("**/api/predict/", fail)
+    choose(page, "coffee.png")
+    retry = page.get_by_role("button", name="Try again")
+    expect(state(page)).to_have_text("It died.", timeout=PATIENCE_MS)
+    with page.expect_response("**/retry/") as response:
+        retry.click()
+    wait_for_answers(page, 1)
+
+    assert response.value.status == 409  # it has not really failed: what there is, is shown
+    assert count_stored(page) == 1
+
+
+def test_file_that_is_cut_off_is_not_offered_again(visit: Visit):
+    page = visit()
     whole = photo("coffee.png")
 
     page.set_input_files("#drop input", [file("half.png", whole[: len(whole) // 2])])
-    retry = page.get_by_role("button", name="Try again")
-    expect(retry).to_be_visible(timeout=PATIENCE_MS)
-    with page.expect_response("**/retry/") as response:
-        retry.click()
 
-    assert response.value.status == 202
-    expect(retry).to_be_visible(timeout=PATIENCE_MS)
-    assert count_stored(page) == 1
+    expect(page.locator(".card.is-failed")).to_have_count(1, timeout=PATIENCE_MS)
+    expect(page.get_by_role("link", name="Details")).to_be_visible()
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
 
 
 def test_phone_offers_its_camera(visit: Visit):
