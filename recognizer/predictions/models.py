@@ -201,6 +201,11 @@ class Prediction(models.Model):
         return self.status not in (self.Status.PENDING, self.Status.RUNNING)
 
     @property
+    def is_hopeless(self) -> bool:
+        """Failed, and another try of the same bytes would fail as well."""
+        return self.status == self.Status.FAILED and self.error_code == "undecodable"
+
+    @property
     def queue_ms(self) -> float | None:
         """From the upload to the start of the last attempt, in milliseconds."""
         return _milliseconds(self.created_at, self.started_at)

@@ -167,7 +167,7 @@ def _prediction_page(request: HttpRequest, row: Prediction, form: FeedbackForm, 
         "has_picture": has_picture(row),
         "labels": _choosable_labels(row),
         "claims": [(said, _speaker(request, said)) for said in row.feedback.all()],
-        "may_retry": retryable_by(request).filter(pk=row.pk).exists(),
+        "may_retry": not row.is_hopeless and retryable_by(request).filter(pk=row.pk).exists(),
         "may_erase": erasable_by(request).filter(pk=row.pk).exists(),
     }
     return render(request, "predictions/prediction.html", context, status=status)
