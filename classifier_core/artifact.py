@@ -23,11 +23,13 @@ from safetensors.numpy import save as write_tensors
 
 from classifier_core import durable
 from classifier_core.errors import ArtifactInvalid
+from classifier_core.known import KnownRule, unit_vectors
 from classifier_core.preprocessing import Preprocessing
 
 FORMAT = 1
 MANIFEST = "artifact.json"
 WEIGHTS = "model.safetensors"
+KNOWN_FEATURES = "known:features"  # a tensor beside the weights; no layer can have a colon in its name by accident
 
 Tensor = npt.NDArray[Any]
 _DTYPES = {"float32", "float16", "int64"}
@@ -52,9 +54,18 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Below this calibrated top score the answer is "none of my classes"."""
+    """Below this calibrated top score, or beyond this distance to the known features, it is "none of my classes".
+
+    `label_scores`: for each label the score from which on its answers were nearly always right (on validation).
+    """
 
     known_score: float
+    known_distance: float | None = None  # mean cosine distance to the 5 nearest, 0-2; None: only the score counts
+    label_scores: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without what is not set."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, {})}
 
 
 @dataclass(frozen=True)
@@ -79,15 +90,20 @@ class Artifact:
         """What logits are divided by; 1 for a model that is not calibrated."""
         return self.calibration.temperature if self.calibration else 1.0
 
-    @property
-    def known_score(self) -> float:
-        """The lowest score that counts as known; 0 for a model without a threshold."""
-        return self.thresholds.known_score if self.thresholds else 0.0
-
     def load_state(self) -> dict[str, Tensor]:
         """The weights by name; half precision comes back as float32."""
         state = read_tensors((self.folder / WEIGHTS).read_bytes())
-        return {name: _widened(tensor) for name, tensor in state.items()}
+        return {name: _widened(tensor) for name, tensor in state.items() if name != KNOWN_FEATURES}
+
+    def load_known_rule(self) -> KnownRule | None:
+        """When a picture counts as known; None for a model that cannot say."""
+        if self.thresholds is None:
+            return None
+        score, distance = self.thresholds.known_score, self.thresholds.known_distance
+        if distance is None:
+            return KnownRule(score)
+        features = read_tensors((self.folder / WEIGHTS).read_bytes())[KNOWN_FEATURES]
+        return KnownRule(score, distance, unit_vectors(features))
 
 
 def load_artifact(folder: Path | str, *, sha256: str | None = None) -> Artifact:
@@ -114,12 +130,14 @@ def save_artifact(  # noqa: PLR0913  one argument for each entry of the manifest
     provenance: Mapping[str, Any],
     calibration: Calibration | None = None,
     thresholds: Thresholds | None = None,
+    known_features: Tensor | None = None,
     half: bool = False,
 ) -> Artifact:
     """Write a new artifact folder and load it back.
 
     `half` stores matrices and kernels as float16; vectors (biases, batch-norm statistics) stay float32, because a
-    variance may lie outside of float16's range.
+    variance may lie outside of float16's range. `known_features` [M, F] belong to `thresholds.known_distance` and are
+    always stored as float16.
 
     Raises FileExistsError when the folder exists (nothing is ever overwritten), ArtifactInvalid when the parts do
     not fit together.
@@ -127,7 +145,10 @@ def save_artifact(  # noqa: PLR0913  one argument for each entry of the manifest
     folder = Path(folder)
     if folder.exists():
         raise FileExistsError(f"{folder} exists already; an artifact is never overwritten.")
-    weights = write_tensors({name: _stored(tensor, half=half) for name, tensor in state.items()})
+    tensors = {name: _stored(tensor, half=half) for name, tensor in state.items()}
+    if known_features is not None:
+        tensors[KNOWN_FEATURES] = np.asarray(known_features, np.float16, order="C")
+    weights = write_tensors(tensors)
     manifest = _to_json(
         {
             "format": FORMAT,
@@ -138,7 +159,7 @@ def save_artifact(  # noqa: PLR0913  one argument for each entry of the manifest
             "labels": [asdict(label) for label in labels],
             "preprocessing": preprocessing.to_dict(),
             "calibration": asdict(calibration) if calibration else None,
-            "thresholds": asdict(thresholds) if thresholds else None,
+            "thresholds": thresholds.to_dict() if thresholds else None,
             "provenance": dict(provenance),
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
         }
@@ -252,7 +273,17 @@ def _check_labels(artifact: Artifact) -> None:
         artifact, artifact.in_channels == channels, f"{artifact.in_channels} input channels but {channels} prepared"
     )
     _require(artifact, 0 < artifact.temperature < float("inf"), "the temperature must be a positive number")
-    _require(artifact, 0 <= artifact.known_score <= 1, "known_score must lie between 0 and 1")
+    _check_thresholds(artifact)
+
+
+def _check_thresholds(artifact: Artifact) -> None:
+    thresholds = artifact.thresholds or Thresholds(0.0)
+    distance = thresholds.known_distance
+    _require(artifact, _is_share(thresholds.known_score), "known_score must lie between 0 and 1")
+    _require(artifact, distance is None or _is_share(distance / 2), "known_distance must lie between 0 and 2")
+    _require(artifact, all(map(_is_share, thresholds.label_scores.values())), "a label score must lie between 0 and 1")
+    labels = {label.key for label in artifact.labels}
+    _require(artifact, thresholds.label_scores.keys() <= labels, "label_scores names a label that is not there")
 
 
 def _is_key(text: object) -> bool:
@@ -306,6 +337,15 @@ def _check_state(artifact: Artifact, weights: bytes) -> None:
         raise ArtifactInvalid(f"{artifact.folder}: the weights lack the head {artifact.head}.weight.")
     size = head.shape[0]
     _require(artifact, size == artifact.num_classes, f"the head gives {size} scores for {artifact.num_classes} labels")
+    _check_known_features(artifact, state.get(KNOWN_FEATURES), width=head.shape[1])
+
+
+def _check_known_features(artifact: Artifact, features: Tensor | None, *, width: int) -> None:
+    has_distance = artifact.thresholds is not None and artifact.thresholds.known_distance is not None
+    _require(artifact, has_distance == (features is not None), f"{KNOWN_FEATURES} and known_distance need each other")
+    if features is not None:
+        fits = features.ndim == 2 and len(features) > 0 and features.shape[1] == width
+        _require(artifact, fits, f"{KNOWN_FEATURES} has shape {features.shape}, but the head takes {width} features")
 
 
 def _require(artifact: Artifact, holds: bool, words: str) -> None:

@@ -78,8 +78,11 @@ def _export(reference: TorchEngine, example: torch.Tensor, file: io.BytesIO) -> 
 def _measure(reference: Engine, candidate: Engine, artifact: Artifact) -> dict[int, Parity]:
     crops = np.stack(sample_crops(artifact.preprocessing, sum(BATCH_SIZES)))
     batches = np.split(crops, np.cumsum(BATCH_SIZES)[:-1])
-    judged_as = {"temperature": artifact.temperature, "known_score": artifact.known_score}
-    parity = {len(batch): compare(reference.run(batch), candidate.run(batch), **judged_as) for batch in batches}
+    known = artifact.load_known_rule()
+    parity = {
+        len(batch): compare(reference.run(batch), candidate.run(batch), temperature=artifact.temperature, known=known)
+        for batch in batches
+    }
     for size, figures in parity.items():
         worst = max(figures.score_difference, figures.logit_difference, figures.feature_difference)
         if not worst <= MAX_DIFFERENCE:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classifier_core.engines import EngineOutput
+from classifier_core.known import KnownRule
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,13 @@ class Parity:
 
 
 def compare(
-    reference: EngineOutput, candidate: EngineOutput, *, temperature: float = 1.0, known_score: float = 0.0
+    reference: EngineOutput, candidate: EngineOutput, *, temperature: float = 1.0, known: KnownRule | None = None
 ) -> Parity:
     """The figures for two outputs over the same pictures, calibrated and judged as the artifact says."""
     same = reference.logits.argmax(1) == candidate.logits.argmax(1)
     theirs, ours = (softmax(output.logits, temperature=temperature) for output in (reference, candidate))
-    same_known = (theirs.max(1) >= known_score) == (ours.max(1) >= known_score)
+    rule = known or KnownRule()
+    same_known = rule.accepts(theirs, reference.features) == rule.accepts(ours, candidate.features)
     feature_difference = _relative(reference.features, candidate.features)
     if reference.feature_map is not None and candidate.feature_map is not None:
         feature_difference = max(feature_difference, _relative(reference.feature_map, candidate.feature_map))

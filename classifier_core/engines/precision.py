@@ -64,7 +64,7 @@ def measure_parity(artifact: Artifact, spec: EngineSpec, pixels: Sequence[Pixels
         _run(reference, pixels),
         _run(candidate, pixels),
         temperature=artifact.temperature,
-        known_score=artifact.known_score,
+        known=artifact.load_known_rule(),
     )
     _store(artifact, spec, parity)
     return parity

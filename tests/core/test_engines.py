@@ -23,6 +23,7 @@ from classifier_core.engines.precision import (
 )
 from classifier_core.errors import ClassifierError, EngineFailed, EngineUnavailable, ExportFailed
 from classifier_core.export import BATCH_SIZES, MAX_DIFFERENCE, export_onnx
+from classifier_core.known import KnownRule
 from classifier_core.preprocessing import Preprocessing
 
 OPENVINO, TORCH = EngineSpec("openvino"), EngineSpec("torch")
@@ -274,7 +275,7 @@ def test_known_is_compared_on_calibrated_scores(known_score, agreement):
     candidate = np.array([[0, 9], [0, 0]], np.float32)  # 0.99 and 0.5
     outputs = (EngineOutput(logits, logits) for logits in (reference, candidate))
 
-    figures = compare(*outputs, temperature=2, known_score=known_score)
+    figures = compare(*outputs, temperature=2, known=KnownRule(known_score))
 
     assert figures.known_agreement == agreement
     assert figures.score_difference == pytest.approx(1 / (1 + np.exp(-2)) - 0.5)
