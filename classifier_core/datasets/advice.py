@@ -29,7 +29,7 @@ def advice_on(found: "Inspection") -> list[str]:
 def _on_files(found: "Inspection") -> Iterator[str]:
     if found.unreadable:
         yield (
-            f"{_photos(len(found.unreadable))} cannot be read. `dataset clean` moves them out; see the list for why."
+            f"{_photos(len(found.unreadable))} that cannot be read. `dataset clean` moves them out; the list says why."
         )
     if found.passed_over:
         kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(found.passed_over.items())[:5])
@@ -40,18 +40,18 @@ def _on_duplicates(found: "Inspection") -> Iterator[str]:
     across_parts = sum(pair.crosses_parts for pair in found.duplicates)
     if across_parts:
         yield (
-            f"{across_parts} pairs of the same photo lie in two parts of the split: the test has been seen in "
+            f"{_pairs(across_parts)} of the same photo in two parts of the split: the test has been seen in "
             "training, its figures promise too much. Split again with `dataset split`."
         )
     across_labels = sum(pair.crosses_labels for pair in found.duplicates)
     if across_labels:
-        yield f"{across_labels} pairs of the same photo have two labels. One of the two is wrong: decide which."
+        yield f"{_pairs(across_labels)} of the same photo with two labels: at least one is wrong. Decide which."
     same = len(found.duplicates)
     if same:
         exact = sum(pair.kind == "exact" for pair in found.duplicates)
         yield (
-            f"{same} pairs of photos are the same or nearly ({exact} to the byte). `dataset split` keeps each pair on "
-            "one side; `dataset clean --duplicates` moves one of each out."
+            f"{_pairs(same)} of photos that are the same or nearly ({exact} to the byte). `dataset split` keeps "
+            "each pair on one side; `dataset clean --duplicates` moves one of each out."
         )
 
 
@@ -59,8 +59,8 @@ def _on_labels(found: "Inspection") -> Iterator[str]:
     if found.suspected_labels:
         share = len(found.suspected_labels) / found.num_photos
         yield (
-            f"{_photos(len(found.suspected_labels))} ({share:.1%}) may have a wrong label. Look at them in order; "
-            "most of the first ones will be wrong, few of the last."
+            f"{_photos(len(found.suspected_labels))} ({share:.1%}) with a label that may be wrong. Look at them "
+            "in order: most of the first ones will be wrong, few of the last."
         )
 
 
@@ -90,18 +90,22 @@ def _on_pixels(found: "Inspection") -> Iterator[str]:
     if found.is_grey:
         yield "No photo has a colour: train with --channels 1."
     if found.tiny:
-        yield f"{_photos(len(found.tiny))} are much smaller than the others. Replace them or move them out."
+        yield f"{_photos(len(found.tiny))} much smaller than the others: replace them, or move them out."
     if found.blurred:
-        yield f"{_photos(len(found.blurred))} are much less sharp than the others. See if they still show anything."
+        yield f"{_photos(len(found.blurred))} much less sharp than the others: see if they still show anything."
     if (aspect >= LONG).mean() > 0.02:
         yield (
-            f"{_photos(int((aspect >= LONG).sum()))} are at least {LONG:g} times as long as wide, and a square crop "
-            "loses their ends: train with --fit letterbox, or move them out with `dataset clean --max-aspect`."
+            f"{_photos(int((aspect >= LONG).sum()))} at least {LONG:g} times as long as wide: a square crop "
+            "loses their ends. Train with --fit letterbox, or move them out with `dataset clean --max-aspect`."
         )
 
 
 def _photos(count: int) -> str:
     return "1 photo" if count == 1 else f"{count} photos"
+
+
+def _pairs(count: int) -> str:
+    return "1 pair" if count == 1 else f"{count} pairs"
 
 
 def _listed(labels: list[str]) -> str:

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 Paths = Mapping[str, Path]  # by the name below the root
 
-SAMPLES = 4  # photos of each class
+SAMPLES = 6  # photos of each class
 MAX_CLASSES = 30  # with samples
 MAX_SHOWN = 40  # photos of each kind of finding; the JSON beside the page has all
 AUGMENTED_SIDE = 200  # pixels
-VARIANTS = 4  # of each augmented photo
+VARIANTS = 5  # of each augmented photo
 
 
 def write_report(found: Inspection, dataset: Dataset, path: Path, *, name: str, seed: int = 0) -> Path:
@@ -105,7 +105,8 @@ def _sample(report: Report, dataset: Dataset, random: np.random.Generator) -> No
     shown = dataset.labels[:MAX_CLASSES]
     if len(shown) < len(dataset.labels):
         report.text(f"The first {MAX_CLASSES} of {len(dataset.labels)} classes.")
-    report.photos([(photo.path, photo.label) for label in shown for photo in _drawn(dataset, label, random)])
+    for label in shown:  # a row each
+        report.photos([(photo.path, label) for photo in _drawn(dataset, label, random)])
 
 
 def _drawn(dataset: Dataset, label: str, random: np.random.Generator) -> list[Photo]:
@@ -122,8 +123,8 @@ def _augment(report: Report, dataset: Dataset, folder: Path, random: np.random.G
     photos = [photo for label in labels for photo in _drawn(dataset, label, random)[:1]]
     for preset in ("flip-crop", "strong"):
         recipe = recipe_of(TrainConfig("mobilenet_v2", augmentation=preset))
-        varied = [item for photo in photos for item in _varied(photo, recipe, folder / preset)]
-        report.photos(varied, caption=preset)
+        for photo in photos:
+            report.photos([(photo.path, photo.label), *_varied(photo, recipe, folder)], caption=preset)
 
 
 def _varied(photo: Photo, recipe: "Recipe", folder: Path) -> Iterator[tuple[Path, str]]:
@@ -139,11 +140,10 @@ def _varied(photo: Photo, recipe: "Recipe", folder: Path) -> Iterator[tuple[Path
     generator = torch.Generator().manual_seed(0)
     images = crop_batch([picture] * VARIANTS, recipe, size=AUGMENTED_SIDE, generator=generator).float()
     images = erase(recolour(images, recipe, generator) - 127.5, recipe, generator) + 127.5
-    folder.mkdir(exist_ok=True)
-    for number, image in enumerate(images.round().to(torch.uint8).permute(0, 2, 3, 1).numpy()):
+    for image in images.round().to(torch.uint8).permute(0, 2, 3, 1).numpy():
         path = folder / f"{len(list(folder.iterdir()))}.png"
         Image.fromarray(image).save(path)
-        yield path, photo.label if number == 0 else ""
+        yield path, "changed"
 
 
 def _draw_features(report: Report, found: Inspection) -> None:
@@ -166,7 +166,10 @@ def _show_suspects(report: Report, found: Inspection, paths: Paths) -> None:
             "like another class instead. The surest come first."
         )
     shown = found.suspected_labels[:MAX_SHOWN]
-    report.photos([(paths[suspect.path], _said(suspect)) for suspect in shown], caption=_more(found.suspected_labels))
+    if shown:
+        report.photos(
+            [(paths[suspect.path], _said(suspect)) for suspect in shown], caption=_more(found.suspected_labels)
+        )
 
 
 def _said(suspect: SuspectedLabel) -> str:
@@ -183,7 +186,8 @@ def _show_duplicates(report: Report, found: Inspection, paths: Paths) -> None:
     report.section("Duplicates", "Compared by their bytes, and by a perceptual hash in all eight orientations.")
     for words, pairs in kinds:
         report.text(f"{words}: {len(pairs) or 'none'}.")
-        report.photos(_side_by_side(pairs[: MAX_SHOWN // 2], paths), caption=_more(pairs, MAX_SHOWN // 2))
+        if pairs:
+            report.photos(_side_by_side(pairs[: MAX_SHOWN // 2], paths), caption=_more(pairs, MAX_SHOWN // 2))
 
 
 def _side_by_side(pairs: Iterable[Pair], paths: Paths) -> Iterator[tuple[Path, str]]:
@@ -201,7 +205,8 @@ def _show_findings(report: Report, found: Inspection, paths: Paths) -> None:
     report.section("Blurred and tiny photos", "Against the other photos of this data set.")
     for words, findings, unit in (("Blurred", found.blurred, "sharpness "), ("Tiny", found.tiny, "pixels ")):
         report.text(f"{words}: {len(findings) or 'none'}.")
-        report.photos([_shown(finding, paths, unit) for finding in findings[:MAX_SHOWN]], caption=_more(findings))
+        if findings:
+            report.photos([_shown(finding, paths, unit) for finding in findings[:MAX_SHOWN]], caption=_more(findings))
 
 
 def _shown(finding: Finding, paths: Paths, unit: str) -> tuple[Path, str]:

@@ -318,7 +318,7 @@ def _split_in_words(split: "Split", dataset: "Dataset", groups: Sequence[int]) -
     yield f"{len(dataset.photos)} photos in {len(set(groups))} groups of near-duplicates; a group is in one part."
     left_out = len(dataset.photos) - sum(sum(count.values()) for count in counts.values())
     if left_out:
-        yield f"{left_out} new photos are left out: each resembles photos of two parts, and would carry one into another."
+        yield f"{left_out} new photos are left out: each resembles photos of two parts and would mix them."
 
 
 def _require_folder(data: Path) -> None:
