@@ -46,6 +46,14 @@ class RegisteredModel(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @classmethod
+    def named(cls, name: str) -> "RegisteredModel":
+        """The model of this name. Raises DoesNotExist, in words that say which there are."""
+        if model := cls.objects.filter(name=name).first():
+            return model
+        names = ", ".join(cls.objects.values_list("name", flat=True)) or "none; import one"
+        raise cls.DoesNotExist(f"There is no model named {name!r}. There are: {names} (manage.py models list).")
+
     def desired_version(self) -> "ModelVersion | None":
         """The version that should answer: that of the newest promotion."""
         newest = self.promotions.select_related("version").order_by("-pk").first()
@@ -216,3 +224,8 @@ class LoadedVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.worker}: {self.version or self.error}"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the worker still reports."""
+        return self.seen_at > now() - REPORT_LIFETIME

@@ -237,3 +237,11 @@ def test_commands_say_no_in_words(versions: list[ModelVersion], arguments: tuple
     with pytest.raises(CommandError, match=r"\w+ \w+ \w+"):
         say(*arguments)
     assert Promotion.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [("promote", "unicorn", "1"), ("rollback", "unicorn"), ("models", "show", "unicorn")]
+)
+def test_unknown_model_is_told_the_names(versions: list[ModelVersion], arguments: tuple[str, ...]):
+    with pytest.raises(CommandError, match=rf"no model named 'unicorn'. There are: {versions[0].model.name} "):
+        say(*arguments)

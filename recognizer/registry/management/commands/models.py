@@ -53,9 +53,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{model.name:20} {serving:36} {model.versions.count()} version(s)")
 
     def _show(self, *, name: str, **_: Any) -> None:
-        model = RegisteredModel.objects.filter(name=name).first()
-        if model is None:
-            raise CommandError(f"There is no model named {name!r}. `models list` shows the names.")
+        try:
+            model = RegisteredModel.named(name)
+        except RegisteredModel.DoesNotExist as missing:
+            raise CommandError(str(missing)) from missing
         self.stdout.write(f"{model.name}: {model.description}")
         for version in model.versions.all():
             for line in _described(version):

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from recognizer.registry.models import ModelVersion
+from recognizer.registry.models import ModelVersion, RegisteredModel
 from recognizer.registry.promotion import PromotionRefused, promote
 
 EXAMPLES = """examples:
@@ -26,9 +26,13 @@ class Command(BaseCommand):
         parser.add_argument("--force", action="store_true", help="go past the gate; needs --reason")
 
     def handle(self, *, model: str, version: int, reason: str, force: bool, **_: Any) -> None:
-        row = ModelVersion.objects.filter(model__name=model, number=version).first()
-        if row is None:
-            raise CommandError(f"There is no version {version} of {model!r}. `models show {model}` lists them.")
+        try:
+            row = RegisteredModel.named(model).versions.get(number=version)
+        except RegisteredModel.DoesNotExist as missing:
+            raise CommandError(str(missing)) from missing
+        except ModelVersion.DoesNotExist as missing:
+            words = f"There is no version {version} of {model!r}. `models show {model}` lists them."
+            raise CommandError(words) from missing
         try:
             promotion = promote(row, by=None, reason=reason, force=force)
         except PromotionRefused as refusal:

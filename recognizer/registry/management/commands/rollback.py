@@ -19,10 +19,8 @@ class Command(BaseCommand):
         parser.add_argument("--reason", default="", help="kept on the row")
 
     def handle(self, *, model: str, reason: str, **_: Any) -> None:
-        row = RegisteredModel.objects.filter(name=model).first()
-        if row is None:
-            raise CommandError(f"There is no model named {model!r}. `models list` shows the names.")
         try:
+            row = RegisteredModel.named(model)
             self.stdout.write(f"{rollback(row, by=None, reason=reason).version} serves again.")
-        except PromotionRefused as refusal:
+        except (RegisteredModel.DoesNotExist, PromotionRefused) as refusal:
             raise CommandError(str(refusal)) from refusal
