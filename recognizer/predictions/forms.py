@@ -92,7 +92,7 @@ class HistoryForm(forms.Form):
     status = forms.ChoiceField(label=_("State"), choices=SHOWN_STATUSES, required=False)
     start = forms.DateField(label=_("From"), widget=DateInput, required=False)
     end = forms.DateField(label=_("Until"), widget=DateInput, required=False)
-    unknown = forms.BooleanField(label=_("Only “none of the classes”"), required=False)
+    unknown = forms.BooleanField(label=_("Only “None of my classes”"), required=False)
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

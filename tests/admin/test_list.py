@@ -28,7 +28,7 @@ def test_list_shows_what_a_reviewer_needs(client: Client) -> None:
 
     shown = page(client)
 
-    for words in ("Banana", "90.0%", "fruit v1", "succeeded", "visitor", "none of the classes", "a.jpg"):
+    for words in ("Banana", "90.0%", "fruit v1", "succeeded", "visitor", "none of my classes", "a.jpg"):
         assert words in shown
     assert f"/api/predictions/{row.pk}/thumbnail/" in shown
 

@@ -195,5 +195,5 @@ def test_unknown_is_said_in_words(client: Client, anna: User, version: ModelVers
 
     page = words(client.get("/history/"))
 
-    assert "None of the classes" in page
+    assert "None of my classes" in page
     assert "closest: Banana, 10.0%" in page

@@ -24,7 +24,9 @@ def mine(client: Client, fruit: RegisteredModel) -> Prediction:
 
 @pytest.fixture
 def failed(client: Client, fruit: RegisteredModel) -> Prediction:
-    return answered(client, undecodable())
+    row = answered(client, undecodable())
+    Prediction.objects.update(error_code="model_failed")
+    return row
 
 
 def page(prediction: Prediction, action: str = "") -> str:
@@ -53,7 +55,10 @@ def test_page_says_all_about_the_answer(client: Client, mine: Prediction):
 def test_unknown_is_said_in_words(client: Client, mine: Prediction):
     Prediction.objects.update(known=False)
 
-    assert "None of my classes" in words(client.get(page(mine)))
+    text = words(client.get(page(mine)))
+
+    assert "<title> None of my classes · Recognizer</title>" in text
+    assert '<h1 class="answer">None of my classes</h1>' in text
 
 
 def test_numbers_in_drawings_ignore_the_language(client: Client, mine: Prediction):
@@ -103,6 +108,15 @@ def test_failed_page_says_why_and_offers_a_retry(client: Client, failed: Predict
     assert failed.error_detail.split(".")[0][:30] in text
     assert page(failed, "retry/") in text
     assert "thumbnail" not in text
+
+
+def test_file_that_is_cut_off_is_not_offered_again(client: Client, fruit: RegisteredModel):
+    row = answered(client, undecodable())
+    text = words(client.get(page(row)))
+
+    assert row.error_code == "undecodable"
+    assert "Try again" not in text
+    assert "Send another photo" in text
 
 
 def test_retry_queues_a_failed_one_once(client: Client, failed: Prediction):

@@ -105,7 +105,7 @@ class KnownFilter(DropdownFilter):
     values = {"yes": True, "no": False, "unsaid": None}
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "One of the classes"), ("no", "None of the classes"), ("unsaid", "Not calibrated")]
+        return [("yes", "One of my classes"), ("no", "None of my classes"), ("unsaid", "Not calibrated")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
         if self.value() not in self.values:

@@ -129,7 +129,7 @@ class Migration(migrations.Migration):
             name='Review',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('verdict', models.CharField(choices=[('confirmed', 'Confirmed'), ('corrected', 'Corrected'), ('rejected', 'rejected: none of the classes')], max_length=10)),
+                ('verdict', models.CharField(choices=[('confirmed', 'Confirmed'), ('corrected', 'Corrected'), ('rejected', 'rejected: none of my classes')], max_length=10)),
                 ('previous_label', models.CharField(blank=True, max_length=100)),
                 ('via', models.CharField(choices=[('admin', 'Admin'), ('claim', 'approved claim')], default='admin', max_length=10)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
