@@ -10,6 +10,10 @@ SHARED: list[structlog.typing.Processor] = [
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso"),
 ]
+CLIENT_FAULTS = {
+    f"django.security.{error}"
+    for error in ("DisallowedHost", "TooManyFilesSent", "TooManyFieldsSent", "RequestDataTooBig")
+}
 
 
 def is_news(record: logging.LogRecord) -> bool:
@@ -17,6 +21,14 @@ def is_news(record: logging.LogRecord) -> bool:
     if record.name == "django.request":
         return bool(record.exc_info)
     return "GET /readyz" not in record.getMessage()
+
+
+def is_calmed(record: logging.LogRecord) -> bool:
+    """Let what a client did wrong pass as one warning: Django logs it as an error of ours, with a traceback."""
+    if record.name in CLIENT_FAULTS and record.levelno == logging.ERROR:
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.exc_info = None
+    return True
 
 
 def formatter() -> logging.Formatter:

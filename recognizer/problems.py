@@ -6,10 +6,12 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.contrib import messages
 from django.core.exceptions import DisallowedHost, PermissionDenied, TooManyFilesSent
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.csrf import requires_csrf_token
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
@@ -138,9 +140,16 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, DisallowedHost):
         return _unknown_host()
     if isinstance(exception, TooManyFilesSent):
-        words = f"These are too many files. Send at most {settings.DATA_UPLOAD_MAX_NUMBER_FILES} at a time."
-        return failed(400, request, words, code="too-many-files")
+        return _too_many_files(request)
     return failed(400, request, "The request is larger than allowed or not well formed.")
+
+
+def _too_many_files(request: HttpRequest) -> HttpResponse:
+    words = f"These are too many files. Send at most {settings.DATA_UPLOAD_MAX_NUMBER_FILES} at a time."
+    if request.path == reverse("upload") and _wants_page(request):
+        messages.error(request, words)  # back at the form: people can choose again
+        return redirect("upload")
+    return failed(400, request, words, code="too-many-files")
 
 
 def _unknown_host() -> HttpResponse:

@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from recognizer import environment
 from recognizer.admin_site import UNFOLD  # noqa: F401 - a setting, made elsewhere
-from recognizer.logs import is_news
+from recognizer.logs import is_calmed, is_news
 from recognizer.secret_key import load_secret_key
 from recognizer.supervisor.paths import broker_socket
 
@@ -309,8 +309,11 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "recognizer.logs.formatter"}},
-    "filters": {"news": {"()": "django.utils.log.CallbackFilter", "callback": is_news}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["news"]}},
+    "filters": {
+        "news": {"()": "django.utils.log.CallbackFilter", "callback": is_news},
+        "calm": {"()": "django.utils.log.CallbackFilter", "callback": is_calmed},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["news", "calm"]}},
     "root": {
         "handlers": ["console"],
         "level": environment.choice("LOG_LEVEL", "WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]),
