@@ -124,12 +124,13 @@ def pr_curves(targets: Ints, scores: Floats, *, labels: Sequence[str]) -> dict[s
     return curves
 
 
-def coverage_error(targets: Ints, scores: Floats) -> dict[str, list[float]]:
+def coverage_error(targets: Ints, scores: Floats, *, sureness: Floats | None = None) -> dict[str, list[float]]:
     """The error among the answers kept, when only the surest share of all photos is answered.
 
-    The risk-coverage curve of Geifman and El-Yaniv 2017 (arXiv 1705.08500).
+    Sure by the top score, or by `sureness` [N]. The risk-coverage curve of Geifman and El-Yaniv 2017 (arXiv
+    1705.08500).
     """
-    order = np.argsort(-scores.max(1), kind="stable")
+    order = np.argsort(-(scores.max(1) if sureness is None else sureness), kind="stable")
     is_wrong = (scores.argmax(1) != targets)[order]
     answered = np.arange(1, len(order) + 1)
     return {"coverage": _thinned(answered / len(order)), "error": _thinned(is_wrong.cumsum() / answered)}
@@ -157,7 +158,7 @@ def accuracy_interval(
     """
     if not len(is_right):
         raise ClassifierError("There are no photos to measure. Give a folder that holds some.")
-    sizes, hits = _by_group(is_right, groups)
+    sizes, hits = by_group(is_right, groups)
     if hits.sum() in (0, sizes.sum()):
         doubt = ((1 - confidence) / 2) ** (1 / len(sizes))
         return (doubt, 1.0) if hits.sum() else (0.0, 1 - doubt)
@@ -175,7 +176,8 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def _by_group(values: npt.NDArray[Any], groups: Sequence[int] | None) -> tuple[Ints, Ints]:
+def by_group(values: npt.NDArray[Any], groups: Sequence[int] | None) -> tuple[Ints, Ints]:
+    """Size and sum of each group's values [N]; without groups, each value is its own."""
     if groups is None:
         return np.ones(len(values), np.int64), values.astype(np.int64)
     _, numbers = np.unique(np.asarray(groups), return_inverse=True)

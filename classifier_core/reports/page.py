@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from PIL import Image
@@ -81,8 +82,8 @@ class Report:
 
 def _inline_svg(figure: "Figure") -> Markup:
     drawing = io.StringIO()
-    with warnings.catch_warnings():
-        # The text stays text in the file, so the reader's browser brings the glyphs (Chinese class names).
+    # The text stays text in the file, so the reader's browser brings the glyphs (Chinese class names).
+    with mpl.rc_context({"svg.fonttype": "none"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(drawing, format="svg", transparent=True, metadata={"Date": None})
     svg = drawing.getvalue()

@@ -35,7 +35,6 @@ _LOOK: dict[Any, Any] = {
     "font.size": 10,
     "legend.frameon": False,
     "legend.fontsize": 9,
-    "svg.fonttype": "none",
     "text.parse_math": False,  # a class may be named $5
 }
 
@@ -182,7 +181,7 @@ def _class_curves(curves: Mapping[str, Mapping[str, Any]], *, xlabel: str, ylabe
 
 
 def _area(value: float) -> str:
-    return f"{value:.4f}" if value >= 0.9995 or value > 0.999 else f"{value:.3f}"
+    return f"{value:.4f}" if value > 0.999 else f"{value:.3f}"
 
 
 def _single(*, width: float, height: float) -> "tuple[Figure, Axes]":
