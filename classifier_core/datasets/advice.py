@@ -68,10 +68,11 @@ def _on_counts(counts: Mapping[str, int]) -> Iterator[str]:
     most, least = max(counts, key=lambda label: counts[label]), min(counts, key=lambda label: counts[label])
     if counts[most] >= UNEVEN * counts[least]:
         few = sum(counts[most] >= UNEVEN * count for count in counts.values())
+        small = "that class" if few == 1 else f"the {few} small classes"
         yield (
             f"{least} has {_photos(counts[least])}, {most} {counts[most]}: in doubt a network will say {most}. "
-            f"Collect more for the {few} small classes, or train with --balance sampling; `dataset balance` and "
-            "`dataset augment` even it out on disk."
+            f"Collect more for {small}, or train with --balance sampling; `dataset balance` and `dataset augment` "
+            "even it out on disk."
         )
     rare = [label for label, count in counts.items() if count < FEW]
     if rare:

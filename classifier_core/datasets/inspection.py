@@ -191,12 +191,15 @@ def _points(dataset: Dataset, features: Floats, *, seed: int) -> list[Point]:
         return []
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     random = np.random.default_rng(seed)
     chosen = np.sort(random.permutation(len(features))[:MAX_POINTS])
-    few = PCA(min(50, len(chosen), features.shape[1]), random_state=seed).fit_transform(features[chosen])
+    size = min(50, len(chosen), features.shape[1])
     perplexity = min(30.0, (len(chosen) - 1) / 3)
-    places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(few)
+    with threadpool_limits(1):  # on a busy machine two threads take six times as long as one
+        few = PCA(size, random_state=seed).fit_transform(features[chosen])
+        places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(few)
     photos = [dataset.photos[number] for number in chosen]
     return [
         Point(dataset.name_of(photo), photo.label, round(float(x), 2), round(float(y), 2))

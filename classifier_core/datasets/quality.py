@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SMALL_SIDE = 64  # pixels: below it even a person may need a second look
 MAX_DEVIATIONS = 3.0  # below the median, of the logarithm of sharpness; about 1 in 700 of an even set
+LEAST_BLUR = 4.0  # times below the median, at least: in even sets (digits) the deviations mean nothing
 SMOOTHEST = 1.0  # variance of the Laplacian below which a photo shows next to nothing
 MAX_FOLDS = 5
 MAX_DIRECTIONS = 128
@@ -56,7 +57,7 @@ def blurred(looks: Sequence[Look]) -> list[int]:
     if not readable:
         return []
     values = np.log([max(looks[number].sharpness, 1e-3) for number in readable])
-    spread = max(1.4826 * float(np.median(np.abs(values - np.median(values)))), 0.1)
+    spread = max(1.4826 * float(np.median(np.abs(values - np.median(values)))), np.log(LEAST_BLUR) / MAX_DEVIATIONS)
     limit = max(float(np.median(values)) - MAX_DEVIATIONS * spread, np.log(SMOOTHEST))
     return [readable[place] for place in np.argsort(values) if values[place] < limit]
 

@@ -1,0 +1,145 @@
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.photo_folders import write_folder
+from tests.tiny_artifact import build_tiny
+
+
+def dataset(*arguments: object) -> str:
+    output = io.StringIO()
+    call_command("dataset", *map(str, arguments), stdout=output)
+    return output.getvalue()
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny") / "artifact"
+    build_tiny(folder)
+    return folder
+
+
+def test_report_of_a_zip_holds_everything(tmp_path: Path, tiny: Path) -> None:
+    root = write_folder(tmp_path / "fruit", {"apple": 24, "香蕉": 6})
+    (root / "apple" / "broken.jpg").write_bytes(b"text")
+    (root / "香蕉" / "copy.png").write_bytes((root / "apple" / "000.png").read_bytes())
+    with zipfile.ZipFile(tmp_path / "fruit.zip", "w") as archive:
+        for name in files(root):
+            archive.write(root / name, f"fruit/{name}")
+
+    said = dataset("inspect", tmp_path / "fruit.zip", "--artifact", tiny, "--report", tmp_path / "r.html")
+
+    page, found = (tmp_path / "r.html").read_text(), json.loads((tmp_path / "r.json").read_bytes())
+    assert "香蕉 has 7 photos, apple 25: in doubt a network will say apple." in said
+    assert "1 photo that cannot be read" in said
+    assert "1 pair of the same photo with two labels" in said
+    assert found["counts"] == {"apple": 25, "香蕉": 7}
+    assert len(found["points"]) == 31
+    assert found["duplicates"][0]["labels"] == ["apple", "香蕉"]
+    for heading in ("What to do", "Samples", "Augmentation", "Features", "Suspected wrong labels", "Unreadable files"):
+        assert heading in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)  # nothing is fetched
+    assert files(tiny) == ["artifact.json", "model.safetensors"]  # left as it was
+
+
+def test_class_only_in_validation_is_a_warning_of_inspect(tmp_path: Path) -> None:
+    write_folder(tmp_path / "data" / "train", {"a": 3, "b": 3})
+    write_folder(tmp_path / "data" / "val", {"a": 1, "b": 1, "c": 2})
+
+    said = dataset("inspect", tmp_path / "data", "--no-features", "--report", tmp_path / "r.html")
+
+    assert "'c' has no photos in train (2 in val)" in said
+    assert "2 pairs of the same photo in two parts of the split" in said
+
+
+def test_clean_shows_first_and_moves_when_told(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", {"a": 4, "b": 4})
+    (root / "a" / "000.png").write_bytes(b"")
+
+    assert "1 of 8 photos would move to" in dataset("clean", root)
+    assert len(files(root)) == 8
+    assert "1 of 8 photos moved to" in dataset("clean", root, "--apply")
+    assert files(tmp_path / "data-quarantine") == ["a/000.png", "moved.csv"]
+    assert "Nothing to move out." in dataset("clean", root, "--apply")
+
+
+def test_balance_caps_and_fills(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", {"a": 8, "b": 2})
+
+    said = dataset("balance", root, "--most", 6, "--least", 4)
+    assert "2 photos would be written" in said
+    assert "2 of 10 photos would move" in said
+    dataset("balance", root, "--most", 6, "--least", 4, "--apply")
+    assert [len(files(root / label)) for label in ("a", "b")] == [6, 4]
+
+
+def test_augment_writes_flips(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", {"a": 8, "b": 3})
+
+    dataset("augment", root, "--least", 5, "--apply")
+
+    assert files(root / "b") == ["000.flip.jpg", "000.png", "001.flip.jpg", "001.png", "002.png"]
+
+
+def test_split_is_kept_when_photos_come(tmp_path: Path) -> None:
+    root, lists = write_folder(tmp_path / "data", {"a": 20, "b": 20}), tmp_path / "lists"
+    assert "40 photos in 40 groups" in dataset("split", root, lists, "--no-features")
+    before = {name: (lists / f"{name}.txt").read_text().splitlines() for name in ("train", "val", "test")}
+    name = next(line.split("\t")[0] for line in before["test"])
+    (root / "a" / "newcomer.png").write_bytes((root / name).read_bytes())
+    (root / before["train"][0].split("\t")[0]).unlink()
+
+    dataset("split", root, lists, "--no-features", "--seed", 5)
+
+    after = {name: (lists / f"{name}.txt").read_text().splitlines() for name in before}
+    assert set(after["test"]) - set(before["test"]) == {"a/newcomer.png\ta"}
+    assert after["train"] == before["train"][1:]
+    assert after["val"] == before["val"]
+
+
+def test_import_of_a_csv_makes_a_folder(tmp_path: Path) -> None:
+    write_folder(tmp_path / "all", {"x": 4})
+    (tmp_path / "labels.csv").write_text("".join(f"all/x/00{n}.png,{'梨' if n % 2 else 'b'}\n" for n in range(4)))
+
+    assert "4 photos of 2 classes" in dataset("import", tmp_path / "labels.csv", tmp_path / "out")
+    assert files(tmp_path / "out") == ["b/000.png", "b/002.png", "梨/001.png", "梨/003.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("inspect", "gone"), "is not there"),
+        (("inspect", "one"), "only one class"),
+        (("inspect", "unreadable", "--no-features"), "none of the 2 photos can be read"),
+        (("inspect", "good", "--artifact", "good"), "is not a complete artifact"),
+        (("inspect", "good", "--no-features", "--report", "good/a/000.png/x.html"), "cannot be written"),
+        (("split", "unreadable", "lists"), "2 photos cannot be read"),
+        (("split", "good", "lists", "--no-features", "--val", "0.6", "--test", "0.6"), "leave nothing"),
+        (("split", "good.zip", "lists"), "not a zip that can be read"),
+        (("balance", "good"), "Say how many photos"),
+        (("import", "good", "one"), "is there already"),
+        (("clean", "good.csv"), "is not a folder"),
+    ],
+)
+def test_broken_data_ends_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "good", {"a": 3, "b": 3})
+    write_folder(tmp_path / "one", {"a": 1})
+    for path in write_folder(tmp_path / "unreadable", {"a": 1, "b": 1}).rglob("*.png"):
+        path.write_bytes(b"text")
+    (tmp_path / "good.zip").write_bytes(b"text")
+    (tmp_path / "good.csv").write_text("good/a/000.png,a\ngood/b/000.png,b\n")
+
+    with pytest.raises(CommandError, match=words):
+        dataset(*arguments)
