@@ -305,6 +305,20 @@ class IdempotencyKey(models.Model):
         return self.key
 
 
+class FeedbackQuerySet(models.QuerySet["Feedback"]):
+    def with_approval(self) -> Self:
+        """Each claim with `is_approved`: whether a reviewer has made it count."""
+        approvals = Review.objects.filter(
+            prediction=models.OuterRef("prediction"),
+            via=Review.Via.CLAIM,
+            created_at__gte=models.OuterRef("created_at"),
+        )
+        corrected = Q(models.Exists(approvals.filter(verdict="corrected", label=models.OuterRef("label"))))
+        agreed = Q(models.Exists(approvals.exclude(verdict="corrected")))
+        approved = Q(is_correct=True) & agreed | Q(is_correct=False) & corrected
+        return self.annotate(is_approved=models.ExpressionWrapper(approved, models.BooleanField()))
+
+
 class Feedback(AppendOnly):
     """A user's claim about an answer. It trains nothing until a reviewer approves it."""
 
@@ -324,6 +338,8 @@ class Feedback(AppendOnly):
         help_text="The label meant, if known.",
     )
     created_at = models.DateTimeField(default=now, editable=False)
+
+    objects = FeedbackQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
@@ -346,7 +362,7 @@ class Review(AppendOnly):
     class Verdict(models.TextChoices):
         CONFIRMED = "confirmed"
         CORRECTED = "corrected"
-        REJECTED = "rejected", "rejected: none of the classes"
+        REJECTED = "rejected", "rejected: none of my classes"
 
     class Via(models.TextChoices):
         ADMIN = "admin"

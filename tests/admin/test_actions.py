@@ -4,14 +4,17 @@ from typing import Any
 
 import pytest
 import redis
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from recognizer.predictions.admin import actions
 from recognizer.predictions.models import Erasure, Feedback, Prediction, Review
 from recognizer.registry.models import Label
-from tests.admin.rows import act, answered, failed, labelled_version, pending, said, staff
+from tests.admin.rows import LIST, act, answered, failed, labelled_version, pending, said, staff
 
 pytestmark = pytest.mark.django_db
+CLAIMS = "/admin/predictions/feedback/"
 REVIEWER = ("predictions.view_prediction", "predictions.add_review")
 VIEWER = ("predictions.view_prediction",)
 
@@ -69,6 +72,24 @@ def test_correcting_writes_the_chosen_label(client: Client) -> None:
     assert said(act(client, "correct", row, answered="yes", label=apple.pk)) == ["1 recognition corrected to Apple."]
     review = Review.objects.get()
     assert (review.verdict, review.label, review.previous_label) == ("corrected", apple, "banana")
+
+
+@pytest.mark.parametrize("action", ["confirm", "reject", "correct"])
+def test_judging_on_its_own_page_leads_back_to_it(client: Client, action: str) -> None:
+    row = answered(labelled_version())
+    own_page = f"{LIST}{row.pk}/change/"
+    staff(client, *REVIEWER)
+    assert f'name="opened" value="{row.pk}"' in client.get(own_page).content.decode()
+
+    if action == "correct":
+        asked = act(client, action, row, opened=str(row.pk)).content.decode()
+        assert f'name="opened" value="{row.pk}"' in asked
+        assert f'href="{own_page}">Cancel' in " ".join(asked.split())
+    apple = Label.objects.get(key="apple").pk
+    page = act(client, action, row, answered="yes", label=apple, opened=str(row.pk))
+
+    assert page.request["PATH_INFO"] == own_page
+    assert said(page)[0].startswith("1 recognition ")
 
 
 def test_correcting_to_another_models_label_is_refused(client: Client) -> None:
@@ -167,7 +188,7 @@ def test_erasing_asks_then_leaves_a_tombstone(client: Client) -> None:
 
 def approve(client: Client, *claims: Feedback) -> Any:
     chosen = {"action": "approve", "_selected_action": [claim.pk for claim in claims]}
-    return client.post("/admin/predictions/feedback/", chosen, follow=True)
+    return client.post(CLAIMS, chosen, follow=True)
 
 
 def test_approving_a_claim_makes_it_count(client: Client) -> None:
@@ -183,6 +204,35 @@ def test_approving_a_claim_makes_it_count(client: Client) -> None:
     assert "has no label 'a thing'" in words[1]
     review = Review.objects.get()
     assert (review.verdict, review.label, review.via) == ("corrected", apple, "claim")
+
+
+def test_list_of_claims_says_which_were_approved(client: Client) -> None:
+    row, other = answered(labelled_version()), answered(labelled_version("cars", "banana"))
+    apple = Label.objects.get(key="apple")
+    wrong = Feedback.objects.create(prediction=row, is_correct=False, claimed_label="Apple", label=apple)
+    right = Feedback.objects.create(prediction=other, is_correct=True)
+    Feedback.objects.create(prediction=row, is_correct=True)
+    staff(client, "predictions.view_feedback", "predictions.add_review")
+    assert ">approved<" not in client.get(CLAIMS).content.decode()
+
+    approve(client, wrong, right)
+
+    assert set(Feedback.objects.with_approval().filter(is_approved=True)) == {wrong, right}
+    assert client.get(CLAIMS).content.decode().count(">approved<") == 2
+
+
+def test_list_of_claims_takes_constant_queries(client: Client, django_assert_num_queries: Any) -> None:
+    row = answered(labelled_version())
+    staff(client, "predictions.view_feedback")
+    Feedback.objects.create(prediction=row, is_correct=True)
+    client.get(CLAIMS)
+    with CaptureQueriesContext(connection) as few:
+        client.get(CLAIMS)
+    for _ in range(8):
+        Feedback.objects.create(prediction=row, is_correct=True)
+
+    with django_assert_num_queries(len(few)):
+        client.get(CLAIMS)
 
 
 def test_without_add_review_no_claim_is_approved(client: Client) -> None:

@@ -39,12 +39,19 @@ class OpinionAdmin(MomentCell, HistoryAdmin):
 
 @admin.register(Feedback)
 class FeedbackAdmin(ClaimCells, OpinionAdmin):
-    list_display = ("picture", "says", "recognition", "label", "who", "when")
+    list_display = ("picture", "says", "recognition", "label", "approved", "who", "when")
     list_display_links = ("says",)
     list_filter = (("is_correct", BooleanRadioFilter), ("created_at", DateFilter))
     list_select_related = ("prediction", "user", "label")
-    fields = ("picture", "recognition", "says", "label", "who", "when")
+    fields = ("picture", "recognition", "says", "label", "approved", "who", "when")
     actions = ("approve",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
+        return super().get_queryset(request).with_approval()  # type: ignore[no-any-return]
+
+    @admin.display(description="Review")
+    def approved(self, claim: Any) -> SafeString | str:
+        return cells.chip("approved", "good") if claim.is_approved else ""
 
     def has_review_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("predictions.add_review")

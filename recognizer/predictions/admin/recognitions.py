@@ -7,7 +7,8 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Prefetch, QuerySet
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.shortcuts import redirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localdate
@@ -36,7 +37,7 @@ from recognizer.predictions.models import Feedback, Prediction, Review
 from recognizer.predictions.ownership import erased_by
 from recognizer.predictions.presentation import Bar, has_picture, spans_of
 from recognizer.predictions.review import record
-from recognizer.registry.admin.asking import Question, ask, is_answered
+from recognizer.registry.admin.asking import OPENED, Question, ask, is_answered, own_page
 from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, StaffRequest
 
 ANSWER = (
@@ -130,7 +131,7 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
     @admin.display(description="Answer")
     def answer(self, row: Any) -> SafeString:
         named = row.label_name or {"failed": "No answer", "erased": "Erased"}.get(row.status, "Waiting")
-        unknown = cells.chip("none of the classes", "wait") if row.known is False else ""
+        unknown = cells.chip("none of my classes", "wait") if row.known is False else ""
         file_name = row.image.file_name if row.image else ""
         return format_html(ANSWER, cells.thumbnail(row), named, unknown, file_name)
 
@@ -167,7 +168,7 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
         drawn = self._drawn(request, row) if row else {}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **drawn})  # type: ignore[no-any-return]
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **drawn})
 
     def _drawn(self, request: HttpRequest, row: Prediction) -> dict[str, Any]:
         names = label_names([row])
@@ -181,6 +182,7 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
             "owner": cells.owner(row),
             "when": cells.moment(row.created_at),
             "checkbox": ACTION_CHECKBOX_NAME,
+            "opened": OPENED,
             "buttons": self._buttons(request, row),
         }
 
@@ -191,6 +193,12 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
         return [(name, str(allowed[name][2])) for name in fitting.get(row.status, ()) if name in allowed]
 
     # Actions
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> HttpResponse | None:
+        response = super().response_action(request, queryset)
+        page = own_page(self, request)
+        is_done = isinstance(response, HttpResponseRedirect)
+        return redirect(page) if page and is_done else response
 
     @admin.action(description="Confirm the answer", permissions=["review"])
     def confirm(self, request: StaffRequest, queryset: QuerySet[Prediction]) -> None:
@@ -219,7 +227,7 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
         do_each(rows, step).tell(request, f"corrected to {label}")
         return None
 
-    @admin.action(description="Reject: none of our classes", permissions=["review"])
+    @admin.action(description="Reject: none of my classes", permissions=["review"])
     def reject(self, request: StaffRequest, queryset: QuerySet[Prediction]) -> None:
         step = partial(record, verdict=Review.Verdict.REJECTED, reviewer=request.user)
         do_each(chosen(request, queryset), step).tell(request, "rejected")

@@ -6,11 +6,14 @@ from typing import Any
 from django import forms
 from django.contrib.admin import ModelAdmin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import quote
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import reverse
 
 ANSWERED = "answered"  # the button of the asking page
+OPENED = "opened"  # the row on whose own page the action was chosen, which is where it leads back to
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,13 @@ class Question:
 
 def is_answered(request: HttpRequest) -> bool:
     return ANSWERED in request.POST
+
+
+def own_page(model_admin: ModelAdmin[Any], request: HttpRequest) -> str:
+    """The address of the page that the action was chosen on; empty when that was the list."""
+    opened = request.POST.get(OPENED, "")
+    names = model_admin.opts.app_label, model_admin.opts.model_name
+    return reverse("admin:{}_{}_change".format(*names), args=[quote(opened)]) if opened else ""
 
 
 def ask(
@@ -48,6 +58,9 @@ def ask(
         "media": model_admin.media + form.media if form else model_admin.media,
         "action": request.POST.get("action", ""),
         "answered": ANSWERED,
+        "opened_name": OPENED,
+        "opened": request.POST.get(OPENED, ""),
+        "way_back": own_page(model_admin, request) or request.get_full_path(),
         "checkbox": ACTION_CHECKBOX_NAME,
         "pks": [str(row.pk) for row in rows if isinstance(row, Model)],
     }
