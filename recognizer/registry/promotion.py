@@ -49,7 +49,7 @@ def rollback(model: RegisteredModel, *, by: User | None, reason: str = "") -> Pr
     """Let the version serve again that served before the present one. Raises PromotionRefused."""
     with transaction.atomic():
         model = RegisteredModel.objects.select_for_update().get(pk=model.pk)
-        previous = _previous(model)
+        previous = previous_version(model)
         if previous is None:
             raise PromotionRefused(f"No other version of {model.name} has served before.")
         return _write(previous, Promotion.Kind.ROLLBACK, "Skipped: it served before.", by=by, reason=reason)
@@ -77,7 +77,7 @@ def _judge(ours: Evaluation, theirs: Evaluation) -> GateResult:
     return GateResult(ours.accuracy >= theirs.accuracy, words)
 
 
-def _previous(model: RegisteredModel) -> ModelVersion | None:
+def previous_version(model: RegisteredModel) -> ModelVersion | None:
     """The version before the present one, walking back over rollbacks like an undo."""
     stack: list[ModelVersion] = []
     for promotion in model.promotions.select_related("version").order_by("pk"):

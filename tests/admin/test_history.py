@@ -1,5 +1,7 @@
 """Nobody edits history here, not even a superuser; labels may be renamed, not rekeyed."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -59,6 +61,41 @@ def test_nothing_is_deleted_by_a_forged_action(ledger: str, addresses: dict[str,
 
     assert every
     assert admin_client.get(f"{one}change/").status_code == 200
+
+
+@pytest.mark.parametrize("ledger", LEDGERS)
+def test_no_button_leads_to_a_log_that_is_never_kept(
+    ledger: str, addresses: dict[str, str], admin_client: Client
+) -> None:
+    assert "/history/" not in admin_client.get(f"{addresses[ledger]}change/").content.decode()
+
+
+def test_log_of_edits_is_there_once_something_was_edited(admin_client: Client) -> None:
+    label = Label.objects.get(model=labelled_version().model, key="banana")
+    address = f"/admin/registry/label/{label.pk}"
+
+    assert f"{address}/history/" not in admin_client.get(f"{address}/change/").content.decode()
+    admin_client.post(f"{address}/change/", {"english": "Plantain", "chinese": ""})
+    assert f"{address}/history/" in admin_client.get(f"{address}/change/").content.decode()
+
+
+@pytest.mark.parametrize("ledger", ["predictions/erasure", "predictions/feedback", "registry/promotion"])
+def test_empty_list_offers_nothing_that_nobody_can_do(ledger: str, admin_client: Client) -> None:
+    shown = admin_client.get(f"/admin/{ledger}/").content.decode()
+
+    assert "Nothing here yet" in shown
+    assert "Create a new item" not in shown
+    assert "Add the first one" not in shown
+
+
+def test_worker_that_no_longer_reports_is_marked(admin_client: Client) -> None:
+    version = labelled_version()
+    list_of_workers = "/admin/registry/loadedversion/"
+    LoadedVersion.objects.create(worker="host:7", model=version.model, version=version)
+    assert "no longer reports" not in admin_client.get(list_of_workers).content.decode()
+
+    LoadedVersion.objects.update(seen_at=now() - timedelta(minutes=3))
+    assert "no longer reports" in admin_client.get(list_of_workers).content.decode()
 
 
 def test_one_recognition_shows_all_there_is(admin_client: Client, addresses: dict[str, str]) -> None:

@@ -44,7 +44,9 @@ def test_the_gates_refusal_is_a_message(client: Client) -> None:
     candidate = registered_version("fruit", number=2)
     staff(client, *ALLOWED)
 
-    [words] = said(run(client, VERSIONS, "promote", candidate, answered="yes", reason="Try."))
+    refused = run(client, VERSIONS, "promote", candidate, answered="yes", reason="Try.")
+    [words] = said(refused)
+    assert "Try.</textarea>" in refused.content.decode()  # what was typed is still there
     assert "never evaluated on the same photos" in words
     assert "2" not in {promotion.version.number for promotion in Promotion.objects.all()}
 
@@ -65,7 +67,8 @@ def test_rolling_back_serves_the_previous_version(client: Client) -> None:
     staff(client, *ALLOWED)
     run(client, VERSIONS, "promote", second, answered="yes", reason="Newer.", force="on")
 
-    assert "serves again" in run(client, MODELS, "roll_back", first.model).content.decode()
+    asked = run(client, MODELS, "roll_back", first.model).content.decode()
+    assert "fruit v1 serves again, instead of fruit v2." in asked
     run(client, MODELS, "roll_back", first.model, answered="yes", reason="Worse.")
 
     assert first.model.desired_version() == first

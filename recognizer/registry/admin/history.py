@@ -6,9 +6,12 @@ from typing import Any
 
 from django.contrib.admin import ShowFacets, display
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from unfold.admin import ModelAdmin, TabularInline, checkbox
@@ -36,7 +39,19 @@ class ReadOnly:
         return False
 
 
-class HistoryAdmin(ReadOnly, ModelAdmin):
+class LoggedAdmin(ModelAdmin):
+    """The button to the log of edits is there once something was edited: most rows here never are."""
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        kind = ContentType.objects.get_for_model(self.model)
+        logged = LogEntry.objects.filter(content_type=kind, object_id=unquote(object_id))
+        context = {"show_history": logged.exists(), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+
+
+class HistoryAdmin(ReadOnly, LoggedAdmin):
     list_fullwidth = True
     list_filter_submit = True
     list_per_page = 30  # drawing a row costs ten times what reading it does

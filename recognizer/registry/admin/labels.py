@@ -5,10 +5,10 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from recognizer.registry.admin.history import LoggedAdmin
 from recognizer.registry.models import Label
 
 
@@ -40,7 +40,7 @@ LANGUAGES = {"english": "en", "chinese": "zh"}
 
 
 @admin.register(Label)
-class LabelAdmin(ModelAdmin):
+class LabelAdmin(LoggedAdmin):
     form = LabelForm
     list_display = ("english", "chinese", "key", "model", "retired_at")
     list_filter = (("model", RelatedDropdownFilter),)

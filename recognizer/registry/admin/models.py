@@ -11,13 +11,12 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.timezone import now
-from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from recognizer.registry.admin.asking import Question, ask, is_answered
-from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, StaffRequest
+from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, LoggedAdmin, StaffRequest
 from recognizer.registry.models import REPORT_LIFETIME, LoadedVersion, ModelVersion, Promotion, RegisteredModel
-from recognizer.registry.promotion import PromotionRefused, rollback
+from recognizer.registry.promotion import PromotionRefused, previous_version, rollback
 
 
 class ReasonForm(forms.Form):
@@ -36,8 +35,8 @@ class LoadedVersionInline(HistoryInline):
         return super().get_queryset(request).select_related("version__model")  # type: ignore[no-any-return]
 
     @admin.display(description="Last seen")
-    def seen(self, loaded: LoadedVersion) -> str:
-        return ago(loaded.seen_at)
+    def seen(self, loaded: LoadedVersion) -> SafeString | str:
+        return _last_seen(loaded)
 
 
 class VersionInline(HistoryInline):
@@ -58,7 +57,7 @@ class PromotionInline(HistoryInline):
 
 
 @admin.register(RegisteredModel)
-class RegisteredModelAdmin(ModelAdmin):
+class RegisteredModelAdmin(LoggedAdmin):
     list_display = ("name", "description", "desired", "loaded", "created_at")
     list_display_links = ("name",)
     list_fullwidth = True
@@ -100,13 +99,20 @@ class RegisteredModelAdmin(ModelAdmin):
         if not form.is_valid():
             question = Question(
                 title="Roll back",
-                text="The version that served before the present one serves again. Workers follow within seconds.",
+                text=" ".join([*map(_way_back, queryset), "Workers follow within seconds."]),
                 button="Roll back",
             )
             return ask(self, request, rows=queryset, question=question, form=form)
         for model in queryset:
             _try_rollback(request, model, reason=form.cleaned_data["reason"])
         return None
+
+
+def _way_back(model: Any) -> str:
+    previous = previous_version(model)
+    if previous is None:
+        return f"No other version of {model.name} has served before."
+    return f"{previous} serves again, instead of {model.desired_version()}."
 
 
 def _try_rollback(request: StaffRequest, model: RegisteredModel, *, reason: str) -> None:
@@ -123,6 +129,13 @@ def _report(row: LoadedVersion) -> SafeString:
     return format_html('<span class="rz-report">{}: {}, seen {}</span>', row.worker, state, ago(row.seen_at))
 
 
+def _last_seen(loaded: LoadedVersion) -> SafeString | str:
+    words = ago(loaded.seen_at)
+    if loaded.is_live:
+        return words
+    return format_html('{} <span class="rz-chip rz-bad">no longer reports</span>', words)
+
+
 def ago(moment: datetime) -> str:
     """How long since, for a person: `just now` while a worker reports."""
     age = now() - moment
@@ -137,5 +150,5 @@ class LoadedVersionAdmin(HistoryAdmin):
     list_select_related = ("model", "version__model")
 
     @admin.display(description="Last seen", ordering="seen_at")
-    def seen(self, loaded: LoadedVersion) -> str:
-        return ago(loaded.seen_at)
+    def seen(self, loaded: LoadedVersion) -> SafeString | str:
+        return _last_seen(loaded)

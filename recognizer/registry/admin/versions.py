@@ -78,9 +78,8 @@ class ModelVersionAdmin(HistoryAdmin):
             return None
         version = queryset.select_related("model").get()
         form = PromoteForm(request.POST if is_answered(request) else None)
-        if not form.is_valid():
+        if not form.is_valid() or not _try_promote(request, version, form.cleaned_data):
             return ask(self, request, rows=[version], question=_question(version), form=form)
-        _try_promote(request, version, form.cleaned_data)
         return None
 
 
@@ -90,13 +89,14 @@ def _question(version: ModelVersion) -> Question:
     return Question(title=f"Promote {version}", text=text, button="Promote", warning=version.skipped_checks)
 
 
-def _try_promote(request: StaffRequest, version: ModelVersion, answer: dict[str, Any]) -> None:
+def _try_promote(request: StaffRequest, version: ModelVersion, answer: dict[str, Any]) -> bool:
     try:
         promote(version, by=request.user, reason=answer["reason"], force=answer["force"])
     except PromotionRefused as refused:
         messages.error(request, str(refused))
-    else:
-        messages.success(request, f"{version} serves from now on.")
+        return False
+    messages.success(request, f"{version} serves from now on.")
+    return True
 
 
 @admin.register(Evaluation)
