@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Complaints
-from tests.browser.photos import choose, wait_for_answers
+from tests.browser.photos import choose, file, wait_for_answers
 from tests.service import ADMIN, PASSWORD
 
 pytestmark = [pytest.mark.browser, pytest.mark.service]
@@ -79,6 +79,24 @@ def test_erasing_takes_a_second_step_and_is_final(visit: Visit):
 
     expect(page.get_by_text("The recognition is erased")).to_be_visible()
     assert page.goto(address).status == 404
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_list_of_recognitions_shows_its_last_column(visit: Visit, width: int):
+    page = visit("/accounts/login/", viewport={"width": width, "height": 844})
+    page.get_by_label("Username").fill(ADMIN)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    long_name = {**file("coffee.png"), "name": f"a{' very long' * 20} name.png"}
+    page.set_input_files("#drop input", [long_name])
+    wait_for_answers(page, 1)
+
+    page.goto("/admin/predictions/prediction/")
+
+    when = page.locator(".field-when").first.bounding_box()
+    assert when is not None
+    assert when["x"] + when["width"] <= width
+    assert page.locator(".field-answer").first.evaluate("cell => cell.scrollHeight <= cell.clientHeight + 1")
 
 
 def test_signed_in_user_uploads_and_signs_out(visit: Visit):
