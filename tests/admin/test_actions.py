@@ -186,6 +186,16 @@ def test_erasing_asks_then_leaves_a_tombstone(client: Client) -> None:
     assert Erasure.objects.get().erased_by == f"user:{user.pk}"
 
 
+def test_erasing_on_its_own_page_leads_to_the_tombstone(client: Client) -> None:
+    row = answered(labelled_version())
+    staff(client, *VIEWER, "predictions.delete_prediction")
+
+    page = act(client, "erase", row, answered="yes", opened=str(row.pk))
+
+    assert page.request["PATH_INFO"] == f"{LIST}{row.pk}/change/"
+    assert said(page) == ["1 recognition erased."]
+
+
 def approve(client: Client, *claims: Feedback) -> Any:
     chosen = {"action": "approve", "_selected_action": [claim.pk for claim in claims]}
     return client.post(CLAIMS, chosen, follow=True)
