@@ -39,6 +39,8 @@ class OpenVINOEngine:
         self._names = [output.any_name for output in model.outputs]
         self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="openvino")
         self._lock, self._num_running = Lock(), 0
+        # By one thread: when the first tensors of a process are made by two at once, each waits for the other for ever.
+        self.run(np.zeros((1, preprocessing.crop_size, preprocessing.crop_size, preprocessing.channels), np.uint8))
 
     def run(self, pixels: Batch) -> EngineOutput:
         """The answer for uint8 pixels [N, height, width, channels]. Raises EngineFailed."""
