@@ -20,6 +20,7 @@ Series = Mapping[str, Sequence[float]]
 # Each at least 3:1 against white and against the dark page.
 COLOURS = ("#3574d4", "#cf5b1f", "#158a5c", "#b5489b", "#8a7500", "#7d66d9", "#c23b4e", "#0f8a99")
 _STYLES = ("-", "--", ":", "-.")
+_LEGEND_COLUMNS = 2
 
 _LOOK: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
@@ -43,7 +44,7 @@ def loss_and_accuracy_curves(log: Sequence[Mapping[str, Any]]) -> Figure:
     """Loss and accuracy over the epochs; each entry has `epoch`, and `train` and `val` with `loss` and `accuracy`."""
     epochs = [entry["epoch"] for entry in log]
     with mpl.rc_context(_LOOK):
-        figure = Figure(figsize=(8, 3.4), layout="constrained")
+        figure = Figure(figsize=(7.6, 3.2), layout="constrained")
         for axes, what in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
             for part, colour in zip(("train", "val"), COLOURS, strict=False):
                 values = [entry.get(part, {}).get(what, float("nan")) for entry in log]
@@ -57,7 +58,7 @@ def loss_and_accuracy_curves(log: Sequence[Mapping[str, Any]]) -> Figure:
 def run_curves(runs: Mapping[str, Sequence[float]], *, ylabel: str) -> Figure:
     """One line a run: a value for each epoch, from epoch 1."""
     with mpl.rc_context(_LOOK):
-        figure, axes = _single(width=8, height=4)
+        figure, axes = _single(width=6.4, height=4)
         for number, (name, values) in enumerate(runs.items()):
             axes.plot(range(1, len(values) + 1), values, **_line(number), label=_legible(name))
         axes.set(xlabel="epoch", ylabel=ylabel)
@@ -80,7 +81,7 @@ def confusion_matrix(confusion: Sequence[Sequence[int]], labels: Sequence[str], 
         axes.set(xlabel="answer", ylabel="true class", title=title)
         axes.tick_params(length=0)
         if len(labels) <= 40:
-            _write_counts(axes, counts, shares)
+            _write_counts(axes, counts)
         return figure
 
 
@@ -156,7 +157,7 @@ def resolution_scatter(sizes: Sequence[tuple[int, int]]) -> Figure:
 def tsne(points: npt.NDArray[np.floating[Any]], targets: npt.NDArray[Any], labels: Sequence[str]) -> Figure:
     """Points [N, 2] by class index [N]: what lies close together looks alike to the network."""
     with mpl.rc_context(_LOOK | {"axes.grid": False}):
-        figure, axes = _single(width=7, height=5)
+        figure, axes = _single(width=5.6, height=4.6)
         for index, label in enumerate(labels):
             x, y = points[targets == index].T
             colour, marker = COLOURS[index % len(COLOURS)], "osD^vPX*"[index // len(COLOURS) % 8]
@@ -170,7 +171,7 @@ def tsne(points: npt.NDArray[np.floating[Any]], targets: npt.NDArray[Any], label
 
 def _class_curves(curves: Mapping[str, Mapping[str, Any]], *, xlabel: str, ylabel: str, area: str) -> Figure:
     with mpl.rc_context(_LOOK):
-        figure, axes = _single(width=7, height=4.2)
+        figure, axes = _single(width=5.6, height=4)
         for number, (label, curve) in enumerate(curves.items()):
             axes.plot(
                 curve["x"], curve["y"], **_line(number), label=_legible(f"{label}  {area} {_area(curve['area'])}")
@@ -198,8 +199,11 @@ def _line(number: int) -> dict[str, Any]:
 
 
 def _legend(figure: Figure, num_entries: int) -> None:
+    # Below, where it makes the figure no wider: phones.
     if num_entries:
-        figure.legend(loc="outside right upper", ncols=1 + num_entries // 24)
+        rows = -(-num_entries // _LEGEND_COLUMNS)
+        figure.set_figheight(figure.get_figheight() + 0.2 * rows)
+        figure.legend(loc="outside lower left", ncols=_LEGEND_COLUMNS)
 
 
 def _legible(label: str) -> str:
@@ -212,7 +216,6 @@ def _fading(colour: str) -> ListedColormap:
     return ListedColormap([(*to_rgb(colour), share) for share in np.linspace(0, 1, 256)])
 
 
-def _write_counts(axes: "Axes", counts: npt.NDArray[Any], shares: npt.NDArray[Any]) -> None:
+def _write_counts(axes: "Axes", counts: npt.NDArray[Any]) -> None:
     for row, column in np.argwhere(counts):
-        colour = "white" if shares[row, column] > 0.6 else INK
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=9)

@@ -1,0 +1,197 @@
+"""An artifact's answers for a folder of photos, through the same engine and preprocessing as serving."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from classifier_core import durable
+from classifier_core.artifact import Artifact
+from classifier_core.classifier import Classification, Classifier
+from classifier_core.datasets.archive import open_dataset
+from classifier_core.datasets.folder import PHOTO_SUFFIXES, is_hidden, part_folders, to_label
+from classifier_core.engines import EngineOutput, EngineSpec, load_engine
+from classifier_core.engines.graph import graph_folder
+from classifier_core.engines.parity import softmax
+from classifier_core.errors import ClassifierError, DatasetInvalid
+from classifier_core.metrics import Floats, Metrics, measure
+from classifier_core.preprocessing import Pixels
+
+BATCH_SIZE = 8  # as serving's largest, so that answers are the same to the last bit
+PREDICTIONS_HEAD = ("path", "label", "predicted", "score", "known")
+Photos = Sequence[tuple[Path, str]]  # with their labels; empty: none
+STRANGER = -1  # the class index of a photo whose label the model does not have, or which has none
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What an artifact says about the photos that could be read, in their order."""
+
+    artifact: Artifact
+    spec: EngineSpec
+    photos: tuple[Path, ...]
+    labels: tuple[str, ...]  # of each photo, as its folder says; empty: none
+    targets: npt.NDArray[np.int64]  # [N], class index in the artifact, or STRANGER
+    output: EngineOutput
+    answers: tuple[Classification, ...]  # the best label first
+    unreadable: tuple[tuple[Path, str], ...]  # with the reason
+
+    @property
+    def scores(self) -> Floats:
+        """Calibrated, [N, K]."""
+        return softmax(self.output.logits, temperature=self.artifact.temperature)
+
+    @property
+    def is_ours(self) -> npt.NDArray[np.bool_]:
+        """Whether each photo shows a class of the model, [N]."""
+        return np.asarray(self.targets != STRANGER)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The model's labels by class index."""
+        return tuple(label.key for label in self.artifact.labels)
+
+    def measure(self) -> Metrics:
+        """The figures over the photos of the model's classes. Raises ClassifierError when there are none."""
+        return measure(self.targets[self.is_ours], self.scores[self.is_ours], labels=self.keys)
+
+    def known_shares(self) -> dict[str, float | None]:
+        """How often "none of my classes" was said: wrongly, and rightly. None where there is nothing to count."""
+        known = np.array([answer.known for answer in self.answers])
+        if not len(known) or known[0] is None:
+            return {"false_alarms": None, "strangers_caught": None}
+        ours, strangers = known[self.is_ours], known[~self.is_ours]
+        return {
+            "false_alarms": float(1 - ours.mean()) if len(ours) else None,
+            "strangers_caught": float(1 - strangers.mean()) if len(strangers) else None,
+        }
+
+
+@contextmanager
+def open_photos(source: Path) -> Iterator[tuple[Path, Photos]]:
+    """The photos to answer, and the folder they lie in: of a folder, or of a CSV or zip as training takes them.
+
+    A folder need not be fit for training: the folder a photo lies in is its label, whatever labels there are, and
+    photos that lie in no folder have none. Raises DatasetInvalid when there is no photo.
+    """
+    if not source.is_dir():
+        with open_dataset(source) as dataset:
+            yield dataset.root, [(photo.path, photo.label) for photo in dataset.photos]
+        return
+    is_split = bool(part_folders(source))
+    paths = [path for path in sorted(source.rglob("*")) if _is_photo(path, source)]
+    photos = [(path, _label_of(path.relative_to(source), is_split=is_split)) for path in paths]
+    if not photos:
+        raise DatasetInvalid(f"{source} holds no photos. Name a folder that does.")
+    yield source, photos
+
+
+def answer_photos(
+    artifact: Artifact,
+    photos: Photos,
+    *,
+    spec: EngineSpec,
+    num_threads: int,
+    progress: Callable[[int], None] = lambda _count: None,
+) -> Answered:
+    """Run the artifact over photos with their labels; a label is a key of the model or one of its names.
+
+    Photos that cannot be read are left out and listed. `progress` is told how many more are done.
+    Raises EngineUnavailable, EngineFailed, ExportFailed; ClassifierError when not one photo can be read.
+    """
+    if spec.engine == "openvino" and not graph_folder(artifact).exists():
+        from classifier_core.export import export_onnx
+
+        export_onnx(artifact, num_threads=num_threads)
+    classifier = Classifier(artifact, load_engine(artifact, spec, num_threads=num_threads))
+    readable, unreadable, outputs = [], [], []
+    for batch in _read_in_batches(artifact, photos, num_threads):
+        good = [(at, pixels) for at, pixels in batch if not isinstance(pixels, str)]
+        unreadable += [(photos[at][0], pixels) for at, pixels in batch if isinstance(pixels, str)]
+        if good:
+            readable += [at for at, _ in good]
+            outputs.append(classifier.engine.run(np.stack([pixels for _, pixels in good])))
+        progress(len(batch))
+    if not outputs:
+        raise ClassifierError("Not one photo could be read. Name a folder that holds photos.")
+    output = EngineOutput(
+        np.concatenate([each.logits for each in outputs]), np.concatenate([each.features for each in outputs])
+    )
+    indices = label_indices(artifact)
+    return Answered(
+        artifact=artifact,
+        spec=spec,
+        photos=tuple(photos[at][0] for at in readable),
+        labels=tuple(photos[at][1] for at in readable),
+        targets=np.array([indices.get(photos[at][1], STRANGER) for at in readable], np.int64),
+        output=output,
+        answers=tuple(classifier.answers(output, top_k=1)),
+        unreadable=tuple(unreadable),
+    )
+
+
+def readable_pixels(artifact: Artifact, photos: Photos) -> Iterator[tuple[int, Pixels]]:
+    """The photos that can be read, prepared, with their position."""
+    for at, (path, _) in enumerate(photos):
+        pixels = _pixels_or_reason(artifact, path)
+        if not isinstance(pixels, str):
+            yield at, pixels
+
+
+def label_indices(artifact: Artifact) -> dict[str, int]:
+    """Class index by what a folder may be called: the key, or a name in some language that no other class has."""
+    names: dict[str, set[int]] = {}
+    for index, label in enumerate(artifact.labels):
+        for name in label.names.values():
+            names.setdefault(name, set()).add(index)
+    single = {name: next(iter(indices)) for name, indices in names.items() if len(indices) == 1}
+    return single | {label.key: index for index, label in enumerate(artifact.labels)}
+
+
+def write_predictions(answered: Answered, path: Path, *, root: Path) -> None:
+    """A CSV of path,label,predicted,score,known; paths are relative to `root`. Raises OSError."""
+    file = io.StringIO(newline="")
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(PREDICTIONS_HEAD)
+    rows.writerows(_rows(answered, root))
+    durable.replace(path, [file.getvalue().encode()])
+
+
+def _is_photo(path: Path, root: Path) -> bool:
+    hidden = any(is_hidden(part) for part in path.relative_to(root).parts)
+    return path.suffix.lower() in PHOTO_SUFFIXES and not hidden and path.is_file()
+
+
+def _label_of(path: Path, *, is_split: bool) -> str:
+    folders = path.parts[1:-1] if is_split else path.parts[:-1]
+    return to_label(folders[0]) if folders else ""
+
+
+def _rows(answered: Answered, root: Path) -> Iterator[tuple[object, ...]]:
+    for path, label, answer in zip(answered.photos, answered.labels, answered.answers, strict=True):
+        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+        known = "" if answer.known is None else str(answer.known).lower()
+        yield name, label, answer.scores[0].label, f"{answer.scores[0].score:.6f}", known
+
+
+def _read_in_batches(artifact: Artifact, photos: Photos, num_threads: int) -> Iterator[list[tuple[int, Pixels | str]]]:
+    load = partial(_pixels_or_reason, artifact)
+    with ThreadPoolExecutor(num_threads) as threads:
+        for start in range(0, len(photos), BATCH_SIZE):
+            numbers = range(start, min(start + BATCH_SIZE, len(photos)))
+            pixels = threads.map(load, [photos[at][0] for at in numbers])
+            yield list(zip(numbers, pixels, strict=True))
+
+
+def _pixels_or_reason(artifact: Artifact, path: Path) -> Pixels | str:
+    try:
+        return artifact.preprocessing.load(path.read_bytes())
+    except (ClassifierError, OSError) as error:
+        return str(error)
