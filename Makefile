@@ -1,6 +1,6 @@
 # Every target does its own set-up. `make help` lists them.
 .POSIX:
-.PHONY: help serve test test-long check bench lock venv
+.PHONY: help serve test test-long check bench bench-train lock venv
 
 PYTHON_BIN = .venv/bin/python
 # manage.py writes a key and a database where it runs: checks get a folder of their own.
@@ -38,6 +38,10 @@ check: ## format, lint, types, layers, templates, migrations
 bench: ## requests a second of a fresh service, beside the limit of this machine (ARGS=--help: its parts, and the admin list's bench)
 	@requirements/install.sh runtime ml dev
 	@exec $(PYTHON_BIN) -m bench $(ARGS)
+
+bench-train: ## photos a second of training, beside torchvision's reference loop (ARGS=--help)
+	@requirements/install.sh runtime ml dev
+	@exec $(PYTHON_BIN) -m bench.training $(ARGS)
 
 lock: ## compile requirements/*.in to exact, hashed files
 	@requirements/install.sh runtime ml dev

@@ -41,6 +41,11 @@ def load_checkpoint(path: Path, learning: Learning) -> None:
         raise TrainingFailed(f"{path} is not a checkpoint of this run. Delete its folder, or name another.") from error
 
 
+def kept_epochs(path: Path) -> int:
+    """How many epochs the checkpoint holds; 0 where there is none yet."""
+    return int(json.loads(read_notes(path)["place"])["epoch"]) if path.exists() else 0
+
+
 def write_state(path: Path, state: State, notes: dict[str, str] | None = None) -> None:
     """Tensors by name, and notes in the file's header. Raises OSError."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}

@@ -37,7 +37,7 @@ def drawn_photos(pictures: Pictures, recipe: Recipe, normaliser: Normaliser, *, 
     """Batches of float32 [N, C, size, size], cut and recoloured anew each time."""
 
     def draw(numbers: Sequence[int], generator: torch.Generator) -> torch.Tensor:
-        pixels = crop_batch([pictures[number] for number in numbers], recipe, size=size, generator=generator)
+        pixels = crop_batch(pictures.take(numbers), recipe, size=size, generator=generator)
         images = recolour(normaliser.to_float(pixels), recipe, generator)
         return erase(normaliser.normalise(images), recipe, generator)
 
@@ -48,7 +48,7 @@ def served_photos(pictures: Pictures, normaliser: Normaliser) -> Serve:
     """Batches of float32 [N, C, size, size] of pictures that `Preprocessing.load` prepared."""
 
     def serve(numbers: Sequence[int]) -> torch.Tensor:
-        pixels = torch.stack([pictures[number] for number in numbers])
+        pixels = torch.stack(pictures.take(numbers))
         return normaliser.normalise(normaliser.to_float(pixels))
 
     return serve

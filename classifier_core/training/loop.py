@@ -20,7 +20,7 @@ from classifier_core.training.device import Machine
 from classifier_core.training.examples import Draw, Serve
 from classifier_core.training.learner import NO_LABEL, Learning, Objective
 from classifier_core.training.optimisation import rate_at, set_rate
-from classifier_core.training.processes import add_up, gather, share_gradients
+from classifier_core.training.processes import add_up, gather, share_gradients, share_statistics
 from classifier_core.training.randomness import generator_for, seed_of
 from classifier_core.training.sampling import Targets, batches, epoch_batches
 
@@ -112,6 +112,7 @@ def train_step(
 def judge(network: nn.Module, lesson: Lesson) -> Figures:
     """The figures on validation photos as they are served, in float32."""
     network.eval()
+    share_statistics(network, lesson.machine.place)
     logits = torch.zeros(len(lesson.val_targets), len(lesson.labels), device=lesson.machine.device)
     mine = range(lesson.machine.place.rank, len(logits), lesson.machine.place.num_processes)
     for numbers in batches(mine, max(1, lesson.config.batch_size)):

@@ -38,7 +38,7 @@ def read_materials(
     val, val_pictures, bad_val = read_pictures(
         split.val, preprocessing.load, max_bytes=config.cache_bytes, words="reading validation photos", bar=bar
     )
-    more = _more_photos(config)
+    more = find_photos(Path(config.more_photos)) if config.more_photos else []
     crops = recipe_of(config).crops and not config.freeze  # what is frozen sees each photo as it is served
     train, train_pictures, bad_train = read_pictures(
         split.train,
@@ -72,12 +72,11 @@ def check_parts(train: Dataset, val: Dataset) -> None:
         raise DatasetInvalid("There is no readable validation photo, so nothing can be judged. Add photos.")
 
 
-def _more_photos(config: TrainConfig) -> list[Path]:
-    if not config.more_photos:
-        return []
-    paths = sorted(path for path in Path(config.more_photos).rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+def find_photos(folder: Path) -> list[Path]:
+    """All photos below the folder, whatever they show. Raises TrainingFailed when there are none."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
     if not paths:
-        raise TrainingFailed(f"There are no photos in {config.more_photos}. Name a folder that holds some.")
+        raise TrainingFailed(f"There are no photos in {folder}. Name a folder that holds some.")
     return paths
 
 

@@ -40,6 +40,7 @@ def prepare_network(config: TrainConfig, *, num_classes: int, device: torch.devi
     network = build_model(config.arch, num_classes=num_classes, in_channels=config.channels)
     head = find_head(network)
     start = load_start(network, config.pretrained) if config.pretrained else None
+    _keep_inputs(network)
     if config.freeze:
         _freeze(network, head=head, missing=start.missing if start else ())
     return Prepared(network.to(device).to(memory_format=torch.channels_last), head, start)
@@ -100,6 +101,13 @@ def _is_answer(logits: torch.Tensor, features: torch.Tensor, layer: nn.Linear) -
     if features.shape != (len(logits), layer.in_features):
         return False
     return torch.allclose(functional.linear(features, layer.weight, layer.bias), logits, atol=1e-4)
+
+
+def _keep_inputs(network: nn.Module) -> None:
+    # Their gradient needs their input, which autograd copies before it is overwritten: a tenth of a step for nothing.
+    for module in network.modules():
+        if isinstance(module, nn.Hardtanh | nn.Hardswish | nn.SiLU):
+            module.inplace = False
 
 
 def _freeze(network: nn.Module, *, head: str, missing: tuple[str, ...]) -> None:

@@ -47,9 +47,16 @@ class Pictures:
             pixels = self._load(number)
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
+    def take(self, numbers: Sequence[int]) -> list[torch.Tensor]:
+        """Several of them; those that are not in memory are decoded side by side."""
+        if all(self._kept[number] is not None for number in numbers):
+            return [self[number] for number in numbers]
+        with ThreadPoolExecutor(_num_threads()) as threads:
+            return list(threads.map(self.__getitem__, numbers))
+
     def fill(self, *, words: str = "", bar: bool = False) -> list[Unreadable]:
         """Decode every photo once, on all cores, and keep what fits. Gives those that cannot be read."""
-        with ThreadPoolExecutor(os.process_cpu_count() if hasattr(os, "process_cpu_count") else None) as threads:
+        with ThreadPoolExecutor(_num_threads()) as threads:
             attempts = threads.map(self._attempt, range(len(self._paths)))
             shown = tqdm(attempts, words, total=len(self._paths), unit="photo", disable=not bar, leave=False)
             found = [self._keep(number, attempt) for number, attempt in enumerate(shown)]
@@ -95,6 +102,10 @@ def read_pictures(
         return dataset, pictures, []
     bad = {one.path for one in unreadable}
     return dataset.only(photo for photo in dataset.photos if photo.path not in bad), pictures.without(bad), unreadable
+
+
+def _num_threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def working_copies(preprocessing: Preprocessing) -> Prepare:

@@ -42,6 +42,13 @@ def share_gradients(network: nn.Module, place: Place) -> nn.Module:
     return network if place.num_processes == 1 else nn.parallel.DistributedDataParallel(network)
 
 
+def share_statistics(network: nn.Module, place: Place) -> None:
+    """Give every process the first one's batch-norm statistics: all judge the network that is kept."""
+    if place.num_processes > 1:
+        for buffer in network.buffers():
+            dist.broadcast(buffer, 0)
+
+
 def gather(rows: torch.Tensor, place: Place) -> torch.Tensor:
     """The rows [N, ...] of all processes, in order; each must have the same number."""
     if place.num_processes == 1:

@@ -20,7 +20,7 @@ from classifier_core.training.device import Machine
 CONFIG, DATA, ENVIRONMENT, CLASSES = "config.json", "data.json", "environment.json", "class_indices.json"
 LOG, NETWORK, RESULTS = "log.jsonl", "network.json", "results.json"
 CHECKPOINT, BEST, LAST = "checkpoint.safetensors", "best.safetensors", "last.safetensors"
-ARTIFACT, REPORT = "artifact", "report.html"
+ARTIFACT, REPORT, FIGURES = "artifact", "report.html", "figures"
 
 _FREE = {"cache_bytes", "device"}  # options that may differ when a run goes on: they do not change what is learned
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from classifier_core.known import KnownRule
+from classifier_core.reports.judgement import add_judgement, write_figures
 from classifier_core.reports.page import Report
-from classifier_core.reports.plots import confusion_matrix, loss_and_accuracy_curves
+from classifier_core.reports.plots import loss_and_accuracy_curves
 from classifier_core.training import run_folder
 from classifier_core.training.config import TrainConfig
-
-if TYPE_CHECKING:
-    from classifier_core.training.finish import Judged
+from classifier_core.training.judging import Judged
 
 PART_NAMES = {"train": "training photos", "val": "validation photos", "test": "test photos"}
 
@@ -20,16 +20,26 @@ def write_report(
     config: TrainConfig,
     results: Mapping[str, Any],
     *,
-    parts: Mapping[str, "Judged"],
+    parts: Mapping[str, Judged],
+    known: KnownRule | None,
 ) -> None:
-    """Write the page in place of an older one. Raises OSError."""
+    """Write the page, and the values of its figures as JSON, in place of older ones. Raises OSError."""
     data = run_folder.read_json(folder / run_folder.DATA)
     report = Report(f"{config.arch} on {data['name']}", intro=_summary(results, data))
     _add_course(report, folder, results)
     for name, judged in reversed(list(parts.items())):
         report.section(f"On {PART_NAMES[name]}")
-        figure = confusion_matrix(results["parts"][name]["confusion"], judged.dataset.labels)
-        report.figure(figure, alt=f"Confusion matrix of the {PART_NAMES[name]}.")
+        figures = add_judgement(
+            report,
+            targets=judged.dataset.targets,
+            logits=judged.answers.logits,
+            features=judged.answers.features,
+            photos=[photo.path for photo in judged.dataset.photos],
+            labels=judged.dataset.labels,
+            temperature=results["temperature"],
+            known=known,
+        )
+        write_figures(figures, folder / run_folder.FIGURES / name)
     _add_circumstances(report, folder, config)
     report.write(folder / run_folder.REPORT)
 

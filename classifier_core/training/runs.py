@@ -1,7 +1,7 @@
 """One training run, from photos to an artifact with a report. Called again with the same folder, it goes on."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from classifier_core.artifact import Artifact, load_artifact
 from classifier_core.datasets.splits import Split
 from classifier_core.errors import TrainingFailed
 from classifier_core.training import run_folder
-from classifier_core.training.checkpoint import load_checkpoint, save_checkpoint, write_state
+from classifier_core.training.checkpoint import kept_epochs, load_checkpoint, save_checkpoint, write_state
 from classifier_core.training.config import TrainConfig
 from classifier_core.training.device import Machine, choose_device, choose_precision
 from classifier_core.training.finish import finish
@@ -24,9 +24,12 @@ from classifier_core.training.lessons import build_plan
 from classifier_core.training.loop import Figures, fit
 from classifier_core.training.materials import Materials, check_parts, read_materials
 from classifier_core.training.network import Prepared, build_preprocessing, prepare_network
+from classifier_core.training.packing import Packaging
 from classifier_core.training.processes import joined
 
 Say = Callable[[str], None]
+
+_PLAIN = Packaging()
 
 
 @dataclass(frozen=True)
@@ -38,22 +41,20 @@ class RunResult:
     figures: dict[str, Any]  # results.json
 
 
-def train(  # noqa: PLR0913  what is learned from what, what it is called, and who listens
+def train(
     config: TrainConfig,
     split: Split,
     folder: Path | str,
     *,
     data_name: str = "",
-    names: Mapping[str, Mapping[str, str]] | None = None,
-    half: bool = False,
+    packaging: Packaging = _PLAIN,
     progress: Say = lambda _words: None,
     bar: bool = False,
 ) -> RunResult | None:
     """Train, and leave in `folder` everything there is to know about it.
 
-    `data_name` is what the data are called in reports (else the folder's name), `names` are the labels' names by
-    language, `half` stores the artifact's weights in half precision; `progress` is given sentences. Under torchrun all
-    processes call this, and only the first gets a result.
+    `data_name` is what the data are called in reports (else the folder's name); `progress` is given sentences. Under
+    torchrun all processes call this, and only the first gets a result.
 
     Raises TrainingFailed, DatasetInvalid and other ClassifierErrors, OSError. Stopped by Ctrl-C, or killed, the same
     call goes on after the last finished epoch.
@@ -67,7 +68,7 @@ def train(  # noqa: PLR0913  what is learned from what, what it is called, and w
         if not (folder / run_folder.RESULTS).exists():
             _learn(config, split, folder, machine=machine, say=say, bar=bar and place.is_first)
             if place.is_first:
-                finish(folder, config, split, device=device, names=names or {}, half=half, say=say)
+                finish(folder, config, split, device=device, packaging=packaging, say=say)
     return read_result(folder) if place.is_first else None
 
 
@@ -84,6 +85,8 @@ def _learn(config: TrainConfig, split: Split, folder: Path, *, machine: Machine,
     prepared = prepare_network(config, num_classes=len(split.train.labels), device=machine.device)
     preprocessing = build_preprocessing(config)
     materials = read_materials(split, config, preprocessing, warn=say, bar=bar)
+    if config.freeze:
+        say(f"Computing the features of {len(materials.targets) + len(materials.val.photos)} photos, once.")
     plan = build_plan(prepared, materials, preprocessing, config=config, machine=machine)
     learning = start_learning(plan.learner, config, head=plan.head)
     _resume(folder, learning, say)
@@ -94,12 +97,17 @@ def _learn(config: TrainConfig, split: Split, folder: Path, *, machine: Machine,
     try:
         fit(learning, plan.lesson, after_epoch=keep, bar=bar)
     except KeyboardInterrupt:
-        raise TrainingFailed(
-            f"Stopped in epoch {learning.epoch + 1} of {config.epochs}. What the {learning.epoch} epochs before it "
-            f"learned is in {folder}; the same command goes on from there."
-        ) from None
+        raise TrainingFailed(_stopped(folder, config)) from None
     if machine.place.is_first:
         write_state(folder / run_folder.LAST, _whole_state(learning, prepared.network, learned_head))
+
+
+def _stopped(folder: Path, config: TrainConfig) -> str:
+    num_epochs = kept_epochs(folder / run_folder.CHECKPOINT)
+    if not num_epochs:
+        return "Stopped in the first epoch, so nothing was learned yet. The same command starts again."
+    done = f"{num_epochs} of {config.epochs} epochs are done and kept in {folder}"
+    return f"Stopped. {done}; the same command goes on from there."
 
 
 def _resume(folder: Path, learning: Learning, say: Say) -> None:

@@ -18,8 +18,9 @@ from classifier_core.classifier import load_classifier
 from classifier_core.datasets.splits import Split, read_lists
 from classifier_core.engines import EngineSpec
 from classifier_core.errors import DatasetInvalid, TrainingFailed
-from classifier_core.training import run_folder
+from classifier_core.training import finish, run_folder
 from classifier_core.training.config import TrainConfig
+from classifier_core.training.packing import Packaging
 from classifier_core.training.runs import train
 from tests.core.tiny_training import LABELS, register_tiny, split_by_number, write_stripes
 
@@ -53,6 +54,12 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def _no_report(monkeypatch) -> None:
+    # Drawing takes longer than all the rest; the finished run below was made before this, with its report.
+    monkeypatch.setattr(finish, "write_report", lambda *_values, **_options: None)
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> Path:
     return write_stripes(tmp_path_factory.mktemp("data") / "stripes")
@@ -69,7 +76,7 @@ def done(split, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "done"
     names = {"down": {"en": "Down", "zh": "竖"}}
     config = tiny(augmentation="strong", ema=0.9, mixup=0.2, label_smoothing=0.1, balance="weights", epochs=4)
-    return train(config, split, folder, data_name="stripes", names=names)
+    return train(config, split, folder, data_name="stripes", packaging=Packaging(names))
 
 
 def log_of(folder: Path) -> list[dict]:
@@ -99,6 +106,7 @@ def test_run_folder_is_complete(done):
         "config.json",
         "data.json",
         "environment.json",
+        "figures",
         "last.safetensors",
         "log.jsonl",
         "network.json",
@@ -162,7 +170,10 @@ def test_artifact_says_nothing_about_the_machine(done):
 def test_report_has_the_curves(done):
     page = (done.folder / "report.html").read_text()
     assert "Loss and accuracy over the epochs" in page
-    assert "<svg" in page
+    assert [page.count(f">On {part} photos</h2>") for part in ("training", "validation", "test")] == [1, 1, 1]
+    for part in ("train", "val", "test"):
+        curves = json.loads((done.folder / "figures" / part / "roc_curves.json").read_text())
+        assert set(curves) == set(LABELS)
 
 
 def test_finished_run_is_not_repeated(done, split):
@@ -208,7 +219,7 @@ import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from classifier_core.training import run_folder
+from classifier_core.training import finish, run_folder
 from tests.core.test_training_runs import tiny
 from tests.core.tiny_training import split_by_number
 from classifier_core.training.runs import train
@@ -252,7 +263,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(split, tmp_path, monkeypatch):
         append(folder, figures)
 
     monkeypatch.setattr(run_folder, "append_log", interrupted)
-    with pytest.raises(TrainingFailed, match="the same command goes on from there"):
+    with pytest.raises(TrainingFailed, match=r"1 of 3 epochs are done and kept in .*the same command goes on"):
         train(tiny(), split, tmp_path / "run")
     monkeypatch.undo()
     result = train(tiny(), split, tmp_path / "run")
@@ -294,7 +305,7 @@ def test_one_grey_channel(split, tmp_path):
 
 
 def test_half_precision_is_judged_as_it_is_stored(split, tmp_path):
-    result = train(tiny(epochs=2), split, tmp_path / "run", half=True)
+    result = train(tiny(epochs=2), split, tmp_path / "run", packaging=Packaging(half=True))
     assert load_file(result.artifact.folder / "model.safetensors")["classifier.1.weight"].dtype == np.float16
     classifier = load_classifier(result.artifact.folder, EngineSpec("torch"), num_threads=2)
     answers = classifier.classify_files([photo.path for photo in split.val.photos], top_k=1)
@@ -334,7 +345,7 @@ def frozen(done, split, tmp_path_factory):
 class TestFrozen:
     def test_only_the_head_learns(self, frozen, done):
         start, end = (
-            load_file(done.artifact.folder / "model.safetensors"),
+            load_file(done.folder / "best.safetensors"),
             load_file(frozen.folder / "best.safetensors"),
         )
         changed = {name for name in start if not np.array_equal(start[name], end[name])}
@@ -354,13 +365,13 @@ class TestFrozen:
     def test_as_good_as_a_logistic_regression(self, frozen, split):
         from sklearn.linear_model import LogisticRegression
 
-        from classifier_core.training.finish import judge_part, restore_best
+        from classifier_core.training.judging import judge_part, restore_best
 
         config = TrainConfig.from_dict(json.loads((frozen.folder / "config.json").read_text()))
         network = restore_best(frozen.folder, config, num_classes=3)
         train_part, val_part = (judge_part(network, part, config) for part in (split.train, split.val))
-        rival = LogisticRegression(max_iter=1000).fit(train_part.features, split.train.targets)
-        theirs = rival.score(val_part.features, split.val.targets)
+        rival = LogisticRegression(max_iter=1000).fit(train_part.answers.features, split.train.targets)
+        theirs = rival.score(val_part.answers.features, split.val.targets)
         assert frozen.figures["parts"]["val"]["accuracy"] >= theirs - 1 / len(split.val.photos)
 
     def test_backbone_that_stays_random_is_refused(self, done, split, tmp_path):

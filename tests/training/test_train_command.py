@@ -24,6 +24,12 @@ def photos(tmp_path_factory) -> Path:
     return write_stripes(tmp_path_factory.mktemp("data") / "stripes", per_class=20)
 
 
+@pytest.fixture(autouse=True)
+def _no_report(monkeypatch) -> None:
+    # Drawing takes longer than all the rest; tests/core looks at one.
+    monkeypatch.setattr("classifier_core.training.finish.write_report", lambda *_values, **_options: None)
+
+
 def train(data: Path, *options: str) -> str:
     out = StringIO()
     call_command("train", "--data", str(data), *OPTIONS, *options, stdout=out)

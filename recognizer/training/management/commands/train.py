@@ -19,6 +19,7 @@ from classifier_core.training.config import TrainConfig
 if TYPE_CHECKING:
     from classifier_core.datasets.folder import Dataset
     from classifier_core.datasets.splits import Split
+    from classifier_core.training.packing import Packaging
     from classifier_core.training.runs import RunResult
 
 EXAMPLES = """examples:
@@ -52,10 +53,12 @@ class Command(BaseCommand):
             self._train(data, **options)
         except ClassifierError as error:
             raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            raise CommandError("Stopped. The same command goes on after the last finished epoch.") from None
         except OSError as error:
             raise CommandError(f"A file cannot be read or written: {error}.") from error
 
-    def _train(self, data: Path, *, folder: Path | None, names: Path | None, half: bool, **options: Any) -> None:
+    def _train(self, data: Path, *, folder: Path | None, **options: Any) -> None:
         from tqdm import tqdm
 
         from classifier_core.datasets.archive import open_dataset
@@ -68,8 +71,7 @@ class Command(BaseCommand):
                 _split(dataset, **options),
                 folder or _run_folder(data, config),
                 data_name=data.resolve().stem,
-                names=_read_names(names) if names else None,
-                half=half,
+                packaging=_packaging(**options),
                 progress=tqdm.write,  # above the bar, not through it
                 bar=options["verbosity"] > 0,
             )
@@ -92,6 +94,7 @@ def _add_data(parser: ArgumentParser) -> None:
     group.add_argument("--names", type=Path, help="TSV with the columns key, en, zh: the classes' names by language")
     # Not --run: torchrun would take it for the start of its own --run-path.
     group.add_argument("--folder", type=Path, help="of the run (default: one below media/runs, by its options)")
+    group.add_argument("--strangers", type=Path, help="photos of none of the classes, to be told from known ones")
     group.add_argument("--half", action="store_true", help="store the artifact's weights in half precision")
 
 
@@ -160,6 +163,12 @@ def _split(
         return done
     groups = group_near_duplicates(dataset.photos)
     return split_dataset(dataset, groups=groups, val=val_share, test=test_share, seed=split_seed)
+
+
+def _packaging(*, names: Path | None, half: bool, strangers: Path | None, **_: Any) -> "Packaging":
+    from classifier_core.training.packing import Packaging
+
+    return Packaging(_read_names(names) if names else {}, half=half, strangers=strangers)
 
 
 def _run_folder(data: Path, config: TrainConfig) -> Path:
