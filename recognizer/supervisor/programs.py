@@ -60,7 +60,9 @@ def _broker(data_dir: Path) -> Program:
 def _worker() -> Program:
     celery = [sys.executable, "-m", "celery", "-A", "recognizer", "worker"]
     queue = ["-Q", "predict", "-c", "1", "-n", "predict@%h", "--without-gossip", "--without-mingle", "-l", "WARNING"]
-    return Program("worker", [*celery, *queue], grace_seconds=15.0)  # an image has 10 s at most
+    # Else numpy's small products start threads that spin, and take the cores from the network.
+    environment = {"OPENBLAS_NUM_THREADS": "1"}
+    return Program("worker", [*celery, *queue], grace_seconds=15.0, environment=environment)  # an image has 10 s at most
 
 
 def _web() -> Program:

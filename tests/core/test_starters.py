@@ -78,6 +78,7 @@ def test_fruit_explains_itself(fruit):
     assert {label.key: label.names["zh"] for label in artifact.labels}["banana"] == "香蕉"
     assert artifact.calibration
     assert artifact.thresholds
+    assert artifact.load_known_rule().features.shape == (780, 1280)
     [figures] = artifact.provenance["evaluations"]
     assert (figures["num_images"], figures["accuracy"]) == (780, 0.9795)
     assert "out-of-fold" in figures["dataset"]
@@ -91,6 +92,14 @@ def test_fruit_names_fruit(fruit):
 
     assert sum(answer.scores[0].label == path.parent.name for path, answer in answers) >= 39
     assert sum(bool(answer.known) for _, answer in answers) >= 38
+
+
+def test_strangers_are_no_fruit(fruit):
+    strangers = [path for path in sorted(photos("imagenet_sample").iterdir()) if "jackfruit" not in path.name]
+
+    answers = list(fruit.classify_files(strangers, top_k=1))
+
+    assert sum(answer.known is False for _, answer in answers) >= 0.95 * len(strangers)
 
 
 def test_cup_of_coffee_is_no_fruit(fruit):
