@@ -62,7 +62,8 @@ def _worker() -> Program:
     queue = ["-Q", "predict", "-c", "1", "-n", "predict@%h", "--without-gossip", "--without-mingle", "-l", "WARNING"]
     # Else numpy's small products start threads that spin, and take the cores from the network.
     environment = {"OPENBLAS_NUM_THREADS": "1"}
-    return Program("worker", [*celery, *queue], grace_seconds=15.0, environment=environment)  # an image has 10 s at most
+    # An image has 10 s at most.
+    return Program("worker", [*celery, *queue], grace_seconds=15.0, environment=environment)
 
 
 def _web() -> Program:
