@@ -17,8 +17,7 @@ from classifier_core.artifact import Artifact
 from classifier_core.classifier import Classification, Classifier
 from classifier_core.datasets.archive import open_dataset
 from classifier_core.datasets.folder import PHOTO_SUFFIXES, is_hidden, part_folders, to_label
-from classifier_core.engines import EngineOutput, EngineSpec, load_engine
-from classifier_core.engines.graph import graph_folder
+from classifier_core.engines import Engine, EngineOutput, EngineSpec, load_engine
 from classifier_core.engines.parity import softmax
 from classifier_core.errors import ClassifierError, DatasetInvalid
 from classifier_core.metrics import Floats, Metrics, measure
@@ -106,11 +105,7 @@ def answer_photos(
     Photos that cannot be read are left out and listed. `progress` is told how many more are done.
     Raises EngineUnavailable, EngineFailed, ExportFailed; ClassifierError when not one photo can be read.
     """
-    if spec.engine == "openvino" and not graph_folder(artifact).exists():
-        from classifier_core.export import export_onnx
-
-        export_onnx(artifact, num_threads=num_threads)
-    classifier = Classifier(artifact, load_engine(artifact, spec, num_threads=num_threads))
+    classifier = Classifier(artifact, load_any_engine(artifact, spec, num_threads=num_threads))
     readable, unreadable, outputs = [], [], []
     for batch in _read_in_batches(artifact, photos, num_threads):
         good = [(at, pixels) for at, pixels in batch if not isinstance(pixels, str)]
@@ -135,6 +130,19 @@ def answer_photos(
         answers=tuple(classifier.answers(output, top_k=1)),
         unreadable=tuple(unreadable),
     )
+
+
+def load_any_engine(artifact: Artifact, spec: EngineSpec, *, num_threads: int) -> Engine:
+    """`load_engine`, also for an artifact whose graph was never exported; nothing is written beside it.
+
+    Raises EngineUnavailable, ExportFailed.
+    """
+    if spec.engine != "openvino":
+        return load_engine(artifact, spec, num_threads=num_threads)
+    from classifier_core.export import exported
+
+    with exported(artifact, num_threads=num_threads) as ready:
+        return load_engine(ready, spec, num_threads=num_threads)
 
 
 def readable_pixels(artifact: Artifact, photos: Photos) -> Iterator[tuple[int, Pixels]]:

@@ -1,14 +1,20 @@
 """From an artifact to the ONNX graph that OpenVINO runs, with proof that both compute the same."""
 
 import io
+import shutil
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.jit import TracerWarning  # type: ignore[attr-defined]  # public by documentation
 
-from classifier_core.artifact import Artifact
+from classifier_core.artifact import MANIFEST, WEIGHTS, Artifact
 from classifier_core.crops import sample_crops
 from classifier_core.engines import Engine, EngineSpec
 from classifier_core.engines.graph import INPUT, OUTPUTS, Graph, graph_folder, load_graph, save_graph
@@ -43,6 +49,23 @@ def export_onnx(artifact: Artifact, *, num_threads: int = 2) -> dict[int, Parity
     )
     parity = _measure(reference, candidate, artifact)
     return _saved(artifact, onnx, parity).parity
+
+
+@contextmanager
+def exported(artifact: Artifact, *, num_threads: int = 2) -> Iterator[Artifact]:
+    """The artifact with a graph: itself where it has one, else a copy with one, which is gone afterwards.
+
+    For looking at artifacts that are not ours to write into. Raises as `export_onnx` does.
+    """
+    if graph_folder(artifact).exists():
+        yield artifact
+        return
+    with tempfile.TemporaryDirectory(prefix="recognizer-") as folder:
+        for name in (MANIFEST, WEIGHTS):
+            shutil.copyfile(artifact.folder / name, Path(folder) / name)
+        copy = replace(artifact, folder=Path(folder))
+        export_onnx(copy, num_threads=num_threads)
+        yield copy
 
 
 def _trace(reference: TorchEngine, artifact: Artifact) -> bytes:

@@ -5,8 +5,6 @@ calibrated `scores` [N, K], and `logits` and pooled `features`. Mean, std and te
 """
 
 import json
-import statistics
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -22,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from classifier_core.artifact import Artifact, write_folder
 from classifier_core.engines import Batch, Engine, EngineOutput
 from classifier_core.engines.graph import INPUT
+from classifier_core.engines.latency import measure_latency
 from classifier_core.engines.parity import Parity, compare
 from classifier_core.errors import ExportFailed
 from classifier_core.preprocessing import Pixels
@@ -31,7 +30,6 @@ OUTPUTS = (SCORES, "logits", "features")
 MAX_LOSS = 0.005  # of accuracy, which an export may have without --force
 
 _BATCH_SIZE = 8
-_LATENCY_ROUNDS = 30
 
 
 @dataclass(frozen=True)
@@ -133,18 +131,6 @@ def certify(
         milliseconds_reference=measure_latency(reference, pixels[0]),
         num_threads=num_threads,
     )
-
-
-def measure_latency(engine: Engine | PortableModel, pixels: Pixels, *, rounds: int = _LATENCY_ROUNDS) -> float:
-    """Milliseconds for one picture, the median, after a few that warm up."""
-    batch = pixels[None]
-    seconds = []
-    for number in range(rounds + 3):
-        start = time.perf_counter()
-        engine.run(batch)
-        if number >= 3:
-            seconds.append(time.perf_counter() - start)
-    return round(statistics.median(seconds) * 1000, 2)
 
 
 def save_portable(

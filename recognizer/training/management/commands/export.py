@@ -62,7 +62,7 @@ class Command(BaseCommand):
         from classifier_core.engines import EngineSpec, load_engine
         from classifier_core.engines.graph import load_graph
         from classifier_core.evaluation import label_indices, open_photos
-        from classifier_core.export import export_onnx
+        from classifier_core.export import exported
         from classifier_core.portable import build_portable, certify, save_portable
         from classifier_core.quantisation import quantise
         from recognizer.registry.serving import num_threads
@@ -72,8 +72,8 @@ class Command(BaseCommand):
         out = out or Path(f"{artifact.architecture.replace('/', '-')}-{format}")
         if out.exists():
             raise ExportFailed(f"{out} exists already. Name a new folder with --out.")
-        export_onnx(artifact, num_threads=num_threads())
-        graph, num_drawn = build_portable(load_graph(artifact).onnx, artifact), 0
+        with exported(artifact, num_threads=num_threads()) as ready:
+            graph, num_drawn = build_portable(load_graph(ready).onnx, artifact), 0
         reference = load_engine(artifact, EngineSpec("torch"), num_threads=num_threads())
         with open_photos(data) as (_root, photos):
             ours: Sequence[tuple[Path, str]] = [photo for photo in photos if photo[1] in label_indices(artifact)]

@@ -17,8 +17,6 @@ from classifier_core.training import config as choices
 from classifier_core.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from classifier_core.datasets.folder import Dataset
-    from classifier_core.datasets.splits import Split
     from classifier_core.training.packing import Packaging
     from classifier_core.training.runs import RunResult
 
@@ -63,12 +61,13 @@ class Command(BaseCommand):
 
         from classifier_core.datasets.archive import open_dataset
         from classifier_core.training.runs import train
+        from recognizer.training.splitting import chosen_split
 
         config = TrainConfig(**{name: options[name] for name in DEFAULTS})
         with open_dataset(data) as dataset:
             result = train(
                 config,
-                _split(dataset, **options),
+                chosen_split(dataset, **options),
                 folder or _run_folder(data, config),
                 data_name=data.resolve().stem,
                 packaging=_packaging(**options),
@@ -80,6 +79,8 @@ class Command(BaseCommand):
 
 
 def _add_data(parser: ArgumentParser) -> None:
+    from recognizer.training.splitting import add_split_options
+
     group = parser.add_argument_group("data")
     group.add_argument(
         "--data",
@@ -87,10 +88,7 @@ def _add_data(parser: ArgumentParser) -> None:
         required=True,
         help="a folder with a folder of photos for each class, a zip of one, or a CSV of path,label",
     )
-    group.add_argument("--split", type=Path, help="folder with train.txt, val.txt and test.txt (see `dataset split`)")
-    group.add_argument("--val-share", type=float, default=0.15, help="of the photos, for choosing (default: 0.15)")
-    group.add_argument("--test-share", type=float, default=0.15, help="of the photos, for judging (default: 0.15)")
-    group.add_argument("--split-seed", type=int, default=0, help="another one gives another split (default: 0)")
+    add_split_options(group)
     group.add_argument("--names", type=Path, help="TSV with the columns key, en, zh: the classes' names by language")
     # Not --run: torchrun would take it for the start of its own --run-path.
     group.add_argument("--folder", type=Path, help="of the run (default: one below media/runs, by its options)")
@@ -104,6 +102,7 @@ def _add_network(parser: ArgumentParser) -> None:
     group.add_argument("--pretrained", help="safetensors file, artifact folder or hub name (default: from scratch)")
     group.add_argument("--freeze", action="store_true", help="train the head only, on features computed once")
     group.add_argument("--image-size", type=int, help="pixels (default: 224)")
+    group.add_argument("--serving-size", type=int, help="pixels at which it is judged and served (default: the same)")
     group.add_argument("--channels", type=int, choices=(1, 3), help="1: grey, 3: colour (default: 3)")
     group.add_argument("--fit", choices=get_args(choices.Fit), help="cut the middle, or letterbox (default: crop)")
 
@@ -140,6 +139,7 @@ def _add_teacher(parser: ArgumentParser) -> None:
     group.add_argument("--teacher", help="artifact folder of a better model with the same classes")
     group.add_argument("--teacher-weight", type=float, help="of its scores beside the labels, 0 to 1 (default: 0.5)")
     group.add_argument("--teacher-temperature", type=float, help="softens both scores (default: 2)")
+    group.add_argument("--teacher-size", type=int, help="pixels at which it looks (default: as it is served)")
     group.add_argument("--feature-weight", type=float, help="of its features in the loss (default: 0)")
     group.add_argument("--more-photos", help="folder of any photos, which the teacher judges")
 
@@ -149,20 +149,6 @@ def _add_machine(parser: ArgumentParser) -> None:
     group.add_argument("--device", choices=get_args(choices.Device), help="default: a GPU where there is one")
     group.add_argument("--precision", choices=get_args(choices.Precision), help="default: bfloat16 where it is fast")
     group.add_argument("--cache-bytes", type=int, help="memory for decoded photos (default: 2 GB)")
-
-
-def _split(
-    dataset: "Dataset", *, split: Path | None, val_share: float, test_share: float, split_seed: int, **_: Any
-) -> "Split":
-    from classifier_core.datasets.duplicates import group_near_duplicates
-    from classifier_core.datasets.splits import read_lists, split_dataset, split_of_folders
-
-    if split is not None:
-        return read_lists(split, dataset.root)
-    if (done := split_of_folders(dataset)) is not None:
-        return done
-    groups = group_near_duplicates(dataset.photos)
-    return split_dataset(dataset, groups=groups, val=val_share, test=test_share, seed=split_seed)
 
 
 def _packaging(*, names: Path | None, half: bool, strangers: Path | None, **_: Any) -> "Packaging":

@@ -1,0 +1,255 @@
+"""`manage.py evaluate`, `compare`, `export` and `zoo` as people call them."""
+
+import csv
+import json
+import zipfile
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from django.core.management import CommandError, call_command
+
+from classifier_core.artifact import load_artifact
+from classifier_core.classifier import load_classifier
+from classifier_core.engines import EngineSpec
+from classifier_core.export import exported
+from tests.core.tiny_training import register_tiny, write_stripes
+from tests.photo_folders import write_folder
+from tests.tiny_artifact import build_tiny
+
+register_tiny()
+
+
+def call(*arguments: object) -> str:
+    out = StringIO()
+    call_command(*map(str, arguments), "-v", "0", stdout=out, stderr=out)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("first") / "artifact"
+    build_tiny(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("second") / "artifact"
+    build_tiny(folder, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """Two classes of the model, one by its Chinese name; two photos that show neither; a broken file."""
+    root = write_folder(tmp_path_factory.mktemp("data") / "shelf", {"apple": 9, "香蕉": 7, "bicycle": 2})
+    (root / "apple" / "broken.jpg").write_bytes(b"text")
+    return root
+
+
+@pytest.fixture(scope="module")
+def evaluated(artifact, photos, tmp_path_factory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("evaluated") / "out"
+    return out, call("evaluate", artifact, photos, "--out", out, "--engine", "openvino")
+
+
+def test_evaluation_says_the_figures_and_leaves_the_files(evaluated):
+    out, said = evaluated
+
+    assert "of 16 photos are answered right (95 % interval" in said
+    assert "Of 2 photos of none of the classes" in said
+    assert "1 files cannot be read" in said
+    assert sorted(path.name for path in out.iterdir()) == ["figures", "metrics.json", "predictions.csv", "report.html"]
+    metrics = json.loads((out / "metrics.json").read_bytes())
+    assert (metrics["num_images"], metrics["num_strangers"], metrics["num_unreadable"]) == (16, 2, 1)
+    assert metrics["engine"] == "openvino-cpu-float32"
+
+
+def test_predictions_are_those_of_serving(evaluated, artifact, photos):
+    out, _ = evaluated
+    with exported(load_artifact(artifact)) as ready:
+        classifier = load_classifier(ready.folder, EngineSpec(), num_threads=1)
+    with (out / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    answers = classifier.classify_files([photos / row["path"] for row in rows], top_k=1)
+
+    assert len(rows) == 18
+    assert rows[0]["path"] == "apple/000.png"
+    for row, (_, answer) in zip(rows, answers, strict=True):
+        assert row["predicted"] == answer.scores[0].label
+        assert float(row["score"]) == pytest.approx(answer.scores[0].score, abs=1e-5)
+        assert row["known"] == str(answer.known).lower()
+
+
+def test_artifact_is_left_as_it_was(evaluated, artifact):
+    assert sorted(path.name for path in artifact.iterdir()) == ["artifact.json", "model.safetensors"]
+
+
+def test_photos_without_folders_have_no_label(artifact, tmp_path):
+    folder = write_folder(tmp_path / "data", {"x": 3}) / "x"
+
+    said = call("evaluate", artifact, folder, "--out", tmp_path / "out", "--engine", "torch")
+
+    assert "answered right" not in said
+    assert "Of 3 photos of none of the classes" in said
+    assert (tmp_path / "out" / "predictions.csv").read_text().splitlines()[1].startswith("000.png,,")
+
+
+def test_zip_is_evaluated(artifact, photos, tmp_path):
+    with zipfile.ZipFile(tmp_path / "shelf.zip", "w") as archive:
+        for path in photos.rglob("*.png"):
+            archive.write(path, path.relative_to(photos.parent))
+
+    said = call("evaluate", artifact.parent, tmp_path / "shelf.zip", "--out", tmp_path / "out", "--engine", "torch")
+
+    assert "of 16 photos are answered right" in said
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("name", "folder", "words"),
+    [
+        ("{artifact}", "nowhere", "is not there"),
+        ("{artifact}", "empty", "holds no photos"),
+        ("{artifact}", "broken", "Not one photo could be read"),
+        ("nothing", "empty", "neither a folder nor a model"),
+        ("empty", "empty", "holds no artifact"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(artifact, tmp_path, monkeypatch, name, folder, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken" / "apple").mkdir(parents=True)
+    (tmp_path / "broken" / "apple" / "one.jpg").write_bytes(b"text")
+
+    with pytest.raises(CommandError, match=words):
+        call("evaluate", name.format(artifact=artifact), tmp_path / folder, "--engine", "torch")
+
+
+def test_two_models_are_compared_photo_by_photo(artifact, other, photos, tmp_path):
+    said = call("compare", artifact, other, photos, "--out", tmp_path / "out", "--engine", "torch")
+
+    found = json.loads((tmp_path / "out" / "comparison.json").read_bytes())
+    assert found["num_images"] == 16
+    assert f"Only B right: {found['gained']}; only A right: {found['lost']}" in said
+    assert "<h1>Two models on shelf</h1>" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_model_compared_with_itself_is_no_better(artifact, photos, tmp_path):
+    said = call("compare", artifact, artifact, photos, "--out", tmp_path / "out", "--engine", "torch")
+
+    assert "No difference" in said
+
+
+def test_float_export_computes_what_the_model_does(artifact, photos, tmp_path):
+    call("export", artifact, "--format", "onnx", "--data", photos, "--out", tmp_path / "out")
+
+    certificate = json.loads((tmp_path / "out" / "certificate.json").read_bytes())
+    assert certificate["parity"]["top1_agreement"] == 1
+    assert certificate["parity"]["score_difference"] < 1e-4
+    assert certificate["accuracy"] == certificate["accuracy_reference"]
+    assert certificate["preprocessing"]["crop_size"] == 64
+    assert certificate["num_photos"] == 16
+
+
+def test_exported_file_takes_pixels_and_gives_calibrated_scores(artifact, photos, tmp_path):
+    call("export", artifact, "--format", "onnx", "--data", photos, "--out", tmp_path / "out")
+    loaded = load_artifact(artifact)
+    classifier = load_classifier(artifact, EngineSpec("torch"), num_threads=1)
+    labels = [label["key"] for label in json.loads((tmp_path / "out" / "labels.json").read_bytes())]
+    pixels = np.stack([loaded.preprocessing.load(path.read_bytes()) for path in sorted(photos.glob("apple/*.png"))[:3]])
+
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
+    [scores] = session.run(["scores"], {"pixels": pixels})
+
+    for row, answer in zip(scores, classifier.classify(list(pixels), top_k=1), strict=True):
+        assert labels[row.argmax()] == answer.scores[0].label
+        assert row.max() == pytest.approx(answer.scores[0].score, abs=1e-4)
+
+
+def test_export_overwrites_nothing(artifact, photos, tmp_path):
+    with pytest.raises(CommandError, match="exists already"):
+        call("export", artifact, "--format", "onnx", "--data", photos, "--out", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def stripes(tmp_path_factory) -> Path:
+    return write_stripes(tmp_path_factory.mktemp("data") / "stripes", per_class=24)
+
+
+@pytest.fixture(scope="module")
+def zoo(stripes, tmp_path_factory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("zoo") / "out"
+    weights = out.parent / "weights.safetensors"
+    options = ["--epochs", 12, "--image-size", 32, "--batch-size", 8]
+    with pytest.MonkeyPatch.context() as patch:
+        # Each run's own report takes longer to draw than all the rest.
+        patch.setattr("classifier_core.training.finish.write_report", lambda *_values, **_options: None)
+        call("zoo", "--data", stripes, "--archs", "tiny", "--out", out.parent / "first", *options)
+        weights.write_bytes((out.parent / "first" / "runs" / "tiny-scratch" / "best.safetensors").read_bytes())
+        said = call(
+            "zoo", "--data", stripes, "--archs", "tiny", "nonsense", "--pretrained", f"tiny={weights}", "--out", out,
+            "--load", out.parent / "first" / "runs" / "tiny-scratch" / "artifact", *options,
+        )  # fmt: skip
+    return out, said
+
+
+def test_zoo_is_one_table(zoo):
+    out, said = zoo
+    lines = [line for line in said.splitlines() if line.startswith("tiny")]
+
+    assert sorted(line.split("  ")[0] for line in lines) == ["tiny", "tiny, artifact", "tiny, pretrained"]
+    assert "There is no architecture named 'nonsense'" in said
+    entries = json.loads((out / "zoo.json").read_bytes())["entries"]
+    assert [len(entry["course"]) for entry in entries] == [12, 12, 0]
+    for entry in entries:
+        assert entry["num_parameters"] == 1_467
+        assert entry["milliseconds"]["torch-cpu-float32"] > 0
+        assert entry["milliseconds"]["openvino-cpu-float32"] > 0
+
+
+def test_zoo_shows_pretrained_against_scratch(zoo):
+    page = (zoo[0] / "report.html").read_text()
+
+    assert "Pretrained against scratch" in page
+    assert page.count("<svg") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [([], "Name networks"), (["--archs", "tiny", "--pretrained", "other=x"], "--archs does not"),
+     (["--archs", "tiny", "--pretrained", "tiny"], "ARCH=FILE"), (["--archs", "nonsense"], "no architecture")],
+)  # fmt: skip
+def test_zoo_refuses_in_words(stripes, tmp_path, options, words):
+    with pytest.raises(CommandError, match=words):
+        call("zoo", "--data", stripes, "--out", tmp_path / "out", *options)
+
+
+def test_int8_of_a_trained_network_keeps_its_accuracy(zoo, stripes, tmp_path):
+    run = zoo[0].parent / "first" / "runs" / "tiny-scratch"
+
+    call("export", run, "--format", "int8", "--data", stripes, "--out", tmp_path / "int8", "--force")
+    call("export", run, "--format", "onnx", "--data", stripes, "--out", tmp_path / "onnx")
+
+    certificate = json.loads((tmp_path / "int8" / "certificate.json").read_bytes())
+    assert certificate["accuracy"] >= certificate["accuracy_reference"] - 0.06
+    assert certificate["made_with"]["num_calibration_photos"] == 36
+    assert certificate["num_photos"] == 36
+
+
+def test_int8_that_loses_accuracy_is_refused(zoo, stripes, tmp_path, monkeypatch):
+    run = zoo[0].parent / "first" / "runs" / "tiny-scratch"
+    monkeypatch.setattr("classifier_core.portable.MAX_LOSS", -1.0)  # as if any were too much
+
+    with pytest.raises(CommandError, match="is lost"):
+        call("export", run, "--format", "int8", "--data", stripes, "--out", tmp_path / "int8")
+    assert not (tmp_path / "int8").exists()
+
+
+def test_int8_needs_photos_to_calibrate_on(artifact, photos, tmp_path):
+    with pytest.raises(CommandError, match="too few to calibrate"):
+        call("export", artifact, "--format", "int8", "--data", photos, "--out", tmp_path / "int8")
