@@ -27,6 +27,7 @@ class TrainConfig:
     pretrained: str = ""  # a safetensors file, an artifact folder or a hub name; empty: from scratch
     freeze: bool = False  # only the head learns
     image_size: int = 224  # pixels, square
+    serving_size: int = 0  # pixels at which the model is judged and served; 0: as it is trained
     channels: int = 3  # 3: RGB, 1: grey
     fit: Fit = "crop"
     epochs: int = 30
@@ -50,6 +51,7 @@ class TrainConfig:
     teacher: str = ""  # an artifact folder to distil from
     teacher_weight: float = 0.5  # of the teacher's scores in the loss, beside the labels
     teacher_temperature: float = 2.0
+    teacher_size: int = 0  # pixels at which the teacher looks; 0: as it is served
     feature_weight: float = 0.0  # of the teacher's features in the loss
     more_photos: str = ""  # a folder of photos that only the teacher judges
     precision: Precision = "auto"
@@ -67,6 +69,15 @@ class TrainConfig:
     def learning_rate(self) -> float:
         """The highest learning rate of the run."""
         return (_HEAD_RATES if self.freeze else _RATES)[self.optimizer] if self.lr is None else self.lr
+
+    @property
+    def served_at(self) -> int:
+        """Pixels at which the model is judged and served.
+
+        Random crops show things larger than they are in whole photos: a network trained with them answers better at
+        about 1.3 times the size (Touvron et al. 2019, arXiv 1906.06423).
+        """
+        return self.serving_size or self.image_size
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -98,6 +109,8 @@ class TrainConfig:
     def _ranges(self) -> list[tuple[bool, str]]:
         return [
             (not 8 <= self.image_size <= 2048, "the image size must be 8 to 2048 pixels"),
+            (not 8 <= self.served_at <= 2048, "the serving size must be 8 to 2048 pixels"),
+            (not 8 <= (self.teacher_size or 8) <= 2048, "the teacher's size must be 8 to 2048 pixels"),
             (self.channels not in (1, 3), "channels must be 1 or 3"),
             (self.epochs < 1, "there must be at least one epoch"),
             (self.batch_size < 1, "the batch size must be at least 1"),
@@ -117,6 +130,11 @@ class TrainConfig:
         return [
             (self.freeze and not self.pretrained, "a frozen backbone needs pretrained weights (--pretrained)"),
             (self.freeze and bool(self.teacher), "a frozen backbone cannot learn from a teacher"),
+            (
+                self.served_at != self.image_size and (self.freeze or self.augmentation == "none"),
+                "a serving size of its own needs random crops (--augmentation), and a backbone that learns",
+            ),
+            (self.teacher_size > 0 and not self.teacher, "a size for the teacher needs a teacher (--teacher)"),
             (bool(self.more_photos) and not self.teacher, "photos without labels need a teacher (--teacher)"),
             (self.feature_weight > 0 and not self.teacher, "learning from features needs a teacher (--teacher)"),
         ]

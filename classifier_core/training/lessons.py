@@ -88,7 +88,8 @@ def _hire(config: TrainConfig, materials: Materials, normaliser: Normaliser) -> 
     if not config.teacher:
         return None
     labels = materials.train.labels
-    return Teacher(load_artifact(config.teacher), labels=labels, normaliser=normaliser, channels=config.channels)
+    artifact, size = load_artifact(config.teacher), config.teacher_size
+    return Teacher(artifact, labels=labels, normaliser=normaliser, channels=config.channels, size=size)
 
 
 def _mirrored(serve: Serve) -> Serve:

@@ -52,8 +52,8 @@ def build_preprocessing(config: TrainConfig) -> Preprocessing:
     theirs = load_artifact(config.pretrained).preprocessing if is_artifact else Preprocessing()
     return Preprocessing(
         method="letterbox" if config.fit == "letterbox" else "resize_crop",
-        resize_size=round(config.image_size / _CROP_SHARE),
-        crop_size=config.image_size,
+        resize_size=round(config.served_at / _CROP_SHARE),
+        crop_size=config.served_at,
         interpolation=theirs.interpolation,
         mean=_for_channels(theirs.mean, config.channels),
         std=_for_channels(theirs.std, config.channels),

@@ -15,15 +15,18 @@ from classifier_core.training.examples import Normaliser
 class Teacher:
     """Logits over the student's labels, and features, for the very pictures that the student is shown.
 
-    Raises TrainingFailed when it does not know all of the student's labels, or cannot see what the student sees.
+    It looks at pictures of `size` pixels, or as it is served. Raises TrainingFailed when it does not know all of the
+    student's labels, or cannot see what the student sees.
     """
 
-    def __init__(self, artifact: Artifact, *, labels: Sequence[str], normaliser: Normaliser, channels: int) -> None:
+    def __init__(
+        self, artifact: Artifact, *, labels: Sequence[str], normaliser: Normaliser, channels: int, size: int = 0
+    ) -> None:
         preparation = artifact.preprocessing
         self._columns = _columns(artifact, labels)
         if (preparation.channels, channels) == (1, 3):
             raise TrainingFailed("The teacher sees grey pictures only; it cannot teach on coloured ones.")
-        self._size = preparation.crop_size
+        self._size = size or preparation.crop_size
         self._theirs, self._mine = normaliser, Normaliser(preparation, normaliser.device)
         self._repeats = preparation.channels // channels
         network = ObservedNetwork(

@@ -328,6 +328,13 @@ def test_student_learns_from_a_teacher_and_its_features(done, photos, split, tmp
     assert not [name for name in state if "projector" in name]
 
 
+def test_model_is_judged_and_served_at_a_size_of_its_own(done, split, tmp_path):
+    config = tiny(serving_size=48, teacher=str(done.artifact.folder), teacher_size=24, epochs=1)
+    result = train(config, split, tmp_path / "run")
+    assert result.artifact.preprocessing.crop_size == 48
+    assert result.figures["cost"]["flops"] == pytest.approx(done.figures["cost"]["flops"] * 1.5**2, rel=0.01)
+
+
 def test_teacher_of_other_classes_is_refused(make_artifact, split, tmp_path):
     artifact = make_artifact("mobilenetv3_small_050")
     with pytest.raises(TrainingFailed, match="The teacher does not know 'across'"):

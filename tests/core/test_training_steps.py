@@ -38,6 +38,9 @@ def test_config_survives_json():
         ({"epochs": 0}, "at least one epoch"),
         ({"channels": 2}, "channels must be 1 or 3"),
         ({"more_photos": "photos"}, "need a teacher"),
+        ({"teacher_size": 64}, "needs a teacher"),
+        ({"serving_size": 64, "augmentation": "none"}, "needs random crops"),
+        ({"serving_size": 4}, "serving size must be 8"),
         ({"label_smoothing": 1.0}, "label smoothing"),
     ],
 )
