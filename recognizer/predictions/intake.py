@@ -123,7 +123,7 @@ def _find_serving_model(name: str) -> RegisteredModel:
 
 def _refuse_overload() -> None:
     if _room.left <= 0 or time.monotonic() > _room.until:
-        waiting = Prediction.objects.pending().order_by()[: settings.RECOGNIZER_MAX_PENDING].count()
+        waiting = Prediction.objects.count_pending(settings.RECOGNIZER_MAX_PENDING)
         _room.left, _room.until = settings.RECOGNIZER_MAX_PENDING - waiting, time.monotonic() + ROOM_SECONDS
     _room.left -= 1
     if _room.left < 0:

@@ -80,6 +80,13 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
             cursor.execute(f"SELECT 1 FROM {self.model._meta.db_table} WHERE status = 'pending' LIMIT 1")  # noqa: S608
             return cursor.fetchone() is not None
 
+    def count_pending(self, limit: int) -> int:
+        """How many wait, or `limit` where there are more. Plain SQL: the ORM takes longer to make it than to run it."""
+        waiting = f"SELECT 1 FROM {self.model._meta.db_table} WHERE status = 'pending' LIMIT %s"  # noqa: S608
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM ({waiting}) waiting", [limit])  # noqa: S608
+            return int(cursor.fetchone()[0])
+
     def claim(self, *, limit: int, lease: timedelta, alone: bool = True) -> list["Prediction"]:
         """Take up to `limit` pending rows of one model, oldest first.
 
