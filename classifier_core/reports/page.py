@@ -69,6 +69,10 @@ class Report:
         """Thumbnails with words under each; a file that cannot be read is shown as that."""
         self._add("photos", photos=[(_thumbnail(path), words) for path, words in photos], caption=caption)
 
+    def pictures(self, pictures: Iterable[tuple[Image.Image, str]], *, caption: str = "") -> None:
+        """The same for pictures that were drawn."""
+        self._add("photos", photos=[(_shrunk(image), words) for image, words in pictures], caption=caption)
+
     def write(self, path: Path) -> None:
         """Write the page, in place of an older one. Raises OSError."""
         page = _PAGE.get_template("page.html").render(
@@ -100,6 +104,12 @@ def _thumbnail(path: Path) -> str | None:
         image = decode(path.read_bytes(), shorter_side=THUMBNAIL_SIDE)
     except (OSError, ClassifierError):
         return None
+    return _shrunk(image)
+
+
+def _shrunk(image: Image.Image) -> str:
+    """A JPEG thumbnail as a data URL."""
+    image = image.copy()
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=80)

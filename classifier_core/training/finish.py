@@ -14,6 +14,7 @@ from classifier_core.datasets.splits import Split
 from classifier_core.engines.parity import softmax
 from classifier_core.metrics import accuracy_interval, measure
 from classifier_core.training import run_folder
+from classifier_core.training.attention import draw_attention
 from classifier_core.training.config import TrainConfig
 from classifier_core.training.judging import Judged, answer, judge_part, restore_best
 from classifier_core.training.materials import find_photos
@@ -42,7 +43,9 @@ def finish(
     results = _results(folder, parts, judgement.calibration)
     artifact = write_artifact(folder, config, network, results=results, judgement=judgement, packaging=packaging)
     results["artifact"] = {"sha256": artifact.sha256, "num_bytes": size_of(artifact)}
-    write_report(folder, config, results, parts=parts, known=artifact.load_known_rule())
+    judged = parts.get("test", parts["val"])
+    attention = draw_attention(network, judged, config)
+    write_report(folder, config, results, parts=parts, known=artifact.load_known_rule(), attention=attention)
     run_folder.write_json(folder / run_folder.RESULTS, results)
 
 

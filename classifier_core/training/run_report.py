@@ -1,8 +1,10 @@
 """`report.html` of a run: what was asked, how it went, and what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from PIL.Image import Image
 
 from classifier_core.known import KnownRule
 from classifier_core.reports.judgement import add_judgement, write_figures
@@ -22,8 +24,12 @@ def write_report(
     *,
     parts: Mapping[str, Judged],
     known: KnownRule | None,
+    attention: Sequence[tuple[Image, str]],
 ) -> None:
-    """Write the page, and the values of its figures as JSON, in place of older ones. Raises OSError."""
+    """Write the page, and the values of its figures as JSON, in place of older ones. Raises OSError.
+
+    `attention` are photos under their class activation maps, with words to each.
+    """
     data = run_folder.read_json(folder / run_folder.DATA)
     report = Report(f"{config.arch} on {data['name']}", intro=_summary(results, data))
     _add_course(report, folder, results)
@@ -40,6 +46,7 @@ def write_report(
             known=known,
         )
         write_figures(figures, folder / run_folder.FIGURES / name)
+    _add_attention(report, attention)
     _add_circumstances(report, folder, config)
     report.write(folder / run_folder.REPORT)
 
@@ -77,6 +84,15 @@ def _add_course(report: Report, folder: Path, results: Mapping[str, Any]) -> Non
     ]
     head = ("part", "photos", "accuracy", "macro recall", "macro F1", "log-likelihood loss", "calibration error")
     report.table(head, rows, caption="The best weights, on photos as they are served.")
+
+
+def _add_attention(report: Report, attention: Sequence[tuple[Image, str]]) -> None:
+    report.section(
+        "Where it looked",
+        "Class activation maps: bright is the part of the photo that spoke for the answer. Brightness on the ground "
+        "beside the thing says that the network learned where photos were taken rather than what they show.",
+    )
+    report.pictures(attention, caption="The first photo of each class.")
 
 
 def _add_circumstances(report: Report, folder: Path, config: TrainConfig) -> None:

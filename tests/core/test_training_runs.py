@@ -169,6 +169,8 @@ def test_artifact_says_nothing_about_the_machine(done):
 
 def test_report_has_the_curves(done):
     page = (done.folder / "report.html").read_text()
+    looked = page.partition("Where it looked</h2>")[2].partition("<h2")[0]
+    assert looked.count("data:image/jpeg") == len(LABELS)
     assert "Loss and accuracy over the epochs" in page
     assert [page.count(f">On {part} photos</h2>") for part in ("training", "validation", "test")] == [1, 1, 1]
     for part in ("train", "val", "test"):

@@ -26,7 +26,10 @@ EXAMPLES = """examples:
 that both can be seen side by side. --load adds finished runs, artifacts and models that serve. Called again, it goes
 on with what is not there yet. --out gets report.html and zoo.json.
 """
-OPTIONS = ("epochs", "batch_size", "image_size", "channels", "optimizer", "lr", "augmentation", "balance", "seed")
+OPTIONS = (
+    *("epochs", "batch_size", "image_size", "channels", "fit", "optimizer", "lr", "head_lr_factor"),
+    *("augmentation", "balance", "seed"),
+)
 
 
 class Command(BaseCommand):
@@ -124,8 +127,10 @@ def _add_training(parser: ArgumentParser) -> None:
     group.add_argument("--batch-size", type=int)
     group.add_argument("--image-size", type=int)
     group.add_argument("--channels", type=int, choices=(1, 3))
+    group.add_argument("--fit", choices=get_args(choices.Fit))
     group.add_argument("--optimizer", choices=get_args(choices.Optimizer))
     group.add_argument("--lr", type=float)
+    group.add_argument("--head-lr-factor", type=float)
     group.add_argument("--augmentation", choices=get_args(choices.Augmentation))
     group.add_argument("--balance", choices=get_args(choices.Balance))
     group.add_argument("--seed", type=int)
