@@ -1,5 +1,6 @@
 """OpenVINO on CPU: the serving engine. Never imports torch."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from classifier_core.engines.graph import INPUT
 from classifier_core.errors import EngineFailed, EngineUnavailable
 from classifier_core.preprocessing import Preprocessing
 
+# A picture is not alone so soon after two at once: the next one is being decoded, and wants the other core.
+_CROWDED_SECONDS = 0.1
 _PRECISION_HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -38,7 +41,7 @@ class OpenVINOEngine:
             self._beside = _requests(model, spec, num_threads=num_threads, num_streams=num_threads)
         self._names = [output.any_name for output in model.outputs]
         self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="openvino")
-        self._lock, self._num_running = Lock(), 0
+        self._lock, self._num_running, self._crowded_until = Lock(), 0, 0.0
         # By one thread: when the first tensors of a process are made by two at once, each waits for the other for ever.
         self.run(np.zeros((1, preprocessing.crop_size, preprocessing.crop_size, preprocessing.channels), np.uint8))
 
@@ -60,7 +63,9 @@ class OpenVINOEngine:
     def _request(self) -> Iterator[ov.InferRequest]:
         with self._lock:
             self._num_running += 1
-            free = self._alone if self._num_running == 1 else self._beside
+            if self._num_running > 1:
+                self._crowded_until = time.monotonic() + _CROWDED_SECONDS
+            free = self._beside if time.monotonic() < self._crowded_until else self._alone
         try:
             request = free.get()
             try:

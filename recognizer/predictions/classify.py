@@ -70,9 +70,9 @@ def _claim_more(claim: Claim, running: Running, *, until: float) -> list[Predict
 
 
 def _most_at_once() -> int:
-    """Images in work. On a CPU one more than run: eight slow ones at once would outlive the task's time limit."""
+    """Images in work. On a CPU twice as many as run: eight slow ones at once would outlive the task's time limit."""
     at_once = settings.RECOGNIZER_BATCH_SIZE
-    return min(at_once, _num_threads + 1) if settings.RECOGNIZER_DEVICE == "cpu" else at_once
+    return min(at_once, 2 * _num_threads) if settings.RECOGNIZER_DEVICE == "cpu" else at_once
 
 
 def _start(batch: list[Prediction]) -> Running:
@@ -96,6 +96,9 @@ def _start(batch: list[Prediction]) -> Running:
 def _finish(running: Running, *, seconds: float | None) -> None:
     """Wait for a job, at most so long, and store what has ended. None: wait for all of them."""
     done = wait(running, timeout=seconds, return_when=FIRST_COMPLETED if seconds else ALL_COMPLETED).done
+    if done and len(running) - len(done) > _num_threads:
+        # All threads still have something to do: the next answer can share a transaction with this one.
+        done |= wait(running.keys() - done, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED).done
     for job in done:
         del running[job]
     _store([outcome for job in done for outcome in job.result()])

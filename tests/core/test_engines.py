@@ -1,6 +1,8 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from classifier_core.export import BATCH_SIZES, MAX_DIFFERENCE, export_onnx
 from classifier_core.known import KnownRule
 from classifier_core.preprocessing import Preprocessing
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 OPENVINO, TORCH = EngineSpec("openvino"), EngineSpec("torch")
 BFLOAT16 = EngineSpec("openvino", "cpu", "bfloat16")
 
@@ -123,6 +126,30 @@ def test_threads_do_not_mix_answers(exported, spec):
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(is_right, list(range(4)) * 10))
+
+
+_FIRST_PICTURES = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from classifier_core.artifact import load_artifact
+from classifier_core.engines import EngineSpec, load_engine
+
+artifact = load_artifact(sys.argv[1])
+engine = load_engine(artifact, EngineSpec("openvino"), num_threads=2)
+size = artifact.preprocessing.crop_size
+with ThreadPoolExecutor(8) as threads:
+    answers = list(threads.map(engine.run, [np.zeros((1, size, size, 3), np.uint8)] * 8))
+print(len(answers))
+"""
+
+
+def test_first_pictures_of_a_process_may_come_together(exported):
+    # Two threads that made OpenVINO's first tensors at the same time once waited for each other for ever.
+    command = [sys.executable, "-c", _FIRST_PICTURES, str(exported.folder)]
+    for _ in range(3):
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout == "8\n"
 
 
 def test_torch_weights_are_channels_last(exported):
