@@ -147,7 +147,7 @@ for result in schema.get_all_operations():
         continue
 
     @given(case=operation.as_strategy())
-    @settings(max_examples=8, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=4, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
     def run(case):
         global num_calls
         num_calls += 1
@@ -170,4 +170,4 @@ def test_made_up_requests_get_documented_replies(tmp_path: Path):
     )
 
     assert done.returncode == 0, done.stderr[-6000:]
-    assert int(done.stdout.split()[-1]) > 50
+    assert int(done.stdout.split()[-1]) > 25

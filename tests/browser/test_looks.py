@@ -16,8 +16,15 @@ SCREENSHOTS = PROJECT_DIR / "build" / "screenshots"
 RECOGNITIONS = "/admin/predictions/prediction/"
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    ("width", "theme"),
+    [
+        (390, "light"),
+        (1280, "dark"),
+        pytest.param(390, "dark", marks=pytest.mark.long),
+        pytest.param(1280, "light", marks=pytest.mark.long),
+    ],
+)
 def test_every_page_looks_clean(visit: Visit, width: int, theme: str):
     page = visit(
         "/accounts/login/",

@@ -33,6 +33,13 @@ def source(tiny_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def installed(source: Path, tiny_folder: Path, media: Path) -> Path:
+    """The same, and its files lie in the store from an earlier import: nothing is exported, which takes seconds."""
+    shutil.copytree(tiny_folder, artifact_store.folder_of(tiny_folder.name))
+    return source
+
+
 def nothing_is_left(media: Path) -> bool:
     left = list((media / "artifacts").glob("*")) if (media / "artifacts").exists() else []
     return not left and not ModelVersion.objects.exists() and not RegisteredModel.objects.exists()
@@ -52,24 +59,24 @@ def test_import_makes_rows_and_a_folder(source: Path, fresh_process: None):
     assert artifact_store.folder_of(version.artifact_sha256).stat().st_mode & 0o055 == 0o055
 
 
-def test_imported_version_serves_once_promoted(source: Path, fresh_process: None):
-    call_command("models", "import", str(source), "--model", "fruit", "--promote", stdout=StringIO())
+def test_imported_version_serves_once_promoted(installed: Path, fresh_process: None):
+    call_command("models", "import", str(installed), "--model", "fruit", "--promote", stdout=StringIO())
 
     model = RegisteredModel.objects.get()
     assert serving_version(model.pk).row == model.desired_version()
 
 
-def test_import_twice_is_one_version(source: Path):
-    first, _ = import_artifact(source, model_name="fruit")
-    second, is_new = import_artifact(source, model_name="fruit")
+def test_import_twice_is_one_version(installed: Path):
+    first, _ = import_artifact(installed, model_name="fruit")
+    second, is_new = import_artifact(installed, model_name="fruit")
 
     assert (second, is_new) == (first, False)
     assert ModelVersion.objects.count() == 1
 
 
 @pytest.mark.parametrize("damage", ["no engines", "changed graph", "no folder"])
-def test_import_again_repairs(source: Path, fresh_process: None, damage: str):
-    version, _ = import_artifact(source, model_name="fruit")
+def test_import_again_repairs(installed: Path, fresh_process: None, damage: str):
+    version, _ = import_artifact(installed, model_name="fruit")
     promote(version, by=None)
     folder = artifact_store.folder_of(version.artifact_sha256)
     if damage == "no folder":
@@ -81,45 +88,45 @@ def test_import_again_repairs(source: Path, fresh_process: None, damage: str):
     with pytest.raises(ClassifierError):
         serving_version(version.model_id)
 
-    assert import_artifact(source, model_name="fruit") == (version, False)
+    assert import_artifact(installed, model_name="fruit") == (version, False)
 
     assert serving_version(version.model_id).row == version
 
 
-def test_repair_that_fails_leaves_what_serves(source: Path, monkeypatch: pytest.MonkeyPatch):
-    version, _ = import_artifact(source, model_name="fruit")
+def test_repair_that_fails_leaves_what_serves(installed: Path, monkeypatch: pytest.MonkeyPatch):
+    version, _ = import_artifact(installed, model_name="fruit")
 
     def short_of_memory(*_: object) -> None:
         raise EngineFailed("out of memory")
 
     monkeypatch.setattr("recognizer.registry.imports._derive", short_of_memory)
     with pytest.raises(EngineFailed):
-        import_artifact(source, model_name="fruit")
+        import_artifact(installed, model_name="fruit")
 
     assert load_artifact(artifact_store.folder_of(version.artifact_sha256), sha256=version.artifact_sha256)
 
 
-def test_new_runtime_is_measured_at_the_next_import(source: Path, monkeypatch: pytest.MonkeyPatch):
+def test_new_runtime_is_measured_at_the_next_import(installed: Path, monkeypatch: pytest.MonkeyPatch):
     # float32 stands for a fast precision, so that every CPU can run it.
     spec = EngineSpec("openvino", "cpu", "float32")
     monkeypatch.setattr(precision, "fast_specs", lambda: [spec])
-    version, _ = import_artifact(source, model_name="fruit")
+    version, _ = import_artifact(installed, model_name="fruit")
     assert version.parity[str(spec)]["num_pictures"] == precision.MIN_PICTURES
     [measurement] = artifact_store.folder_of(version.artifact_sha256).glob("engines/parity-*.json")
     measured = measurement.read_text()
-    import_artifact(source, model_name="fruit")
+    import_artifact(installed, model_name="fruit")
     assert measurement.read_text() == measured
     measurement.write_text(measured.replace('"runtime": "openvino ', '"runtime": "openvino 1.'))
 
-    import_artifact(source, model_name="fruit")
+    import_artifact(installed, model_name="fruit")
 
     assert measurement.read_text() == measured
 
 
-def test_same_artifact_may_be_two_models(source: Path):
-    first, _ = import_artifact(source, model_name="fruit")
+def test_same_artifact_may_be_two_models(installed: Path):
+    first, _ = import_artifact(installed, model_name="fruit")
     before = artifact_store.folder_of(first.artifact_sha256).stat().st_ino
-    second, is_new = import_artifact(source, model_name="shop")
+    second, is_new = import_artifact(installed, model_name="shop")
 
     assert is_new
     assert second.model.name == "shop"
@@ -155,13 +162,13 @@ def test_weights_of_another_shape_leave_nothing(source: Path, media: Path):
     assert nothing_is_left(media)
 
 
-def test_labels_of_all_versions_are_kept(source: Path, tmp_path: Path):
+def test_labels_of_all_versions_are_kept(installed: Path, tmp_path: Path):
     model = RegisteredModel.objects.create(name="fruit")
     Label.objects.create(model=model, key="durian", names={"en": "Durian"})
     Label.objects.create(model=model, key="apple", names={"en": "Our apple"})
     add_version(model, "0" * 64)
 
-    version, _ = import_artifact(source, model_name="fruit")
+    version, _ = import_artifact(installed, model_name="fruit")
 
     assert version.number == 2
     assert set(model.labels.values_list("key", flat=True)) == {*NAMES, "durian"}

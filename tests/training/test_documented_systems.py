@@ -1,0 +1,96 @@
+"""docs/training.md shows how six kinds of models are made. Each command of it runs here, on small made photos."""
+
+import re
+import shlex
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import pytest
+import torch
+from django.core.management import call_command
+from safetensors.torch import save_file
+
+from classifier_core.architectures import build_model
+from tests.photo_folders import write_folder
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MANUAL = (CHECKOUT / "docs" / "training.md").read_text()
+SECTIONS = {
+    "garbage": "Household garbage, with GhostNet",
+    "cars": "Car colours",
+    "resnet": "Garbage with ResNet",
+    "zoo": "Many networks in one table",
+    "digits": "Handwritten digits",
+    "fruit": "Fruit, with MobileNetV2",
+}
+# What makes the real commands long; the rest of each is run as it is written.
+SHORTER = {
+    "--epochs": "1",
+    "--batch-size": "8",
+    "--image-size": "32",
+    "--serving-size": "40",
+    "--teacher-size": "32",
+    "--least": "9",
+    "--most": "11",
+    "--min-side": "50",
+}
+CLASSES = {"apple": 12, "banana": 8, "红": 10}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _no_report(monkeypatch) -> None:
+    # Drawing takes longer than all the rest; tests/core looks at one.
+    monkeypatch.setattr("classifier_core.training.finish.write_report", lambda *_values, **_options: None)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """A folder with the photos and weights that the manual names, and the checkout's starters."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("garbage", "fruit", "cars"):
+        write_folder(tmp_path / "photos" / name, CLASSES)
+    write_folder(tmp_path / "photos" / "digits", {"0": 10, "1": 10}, size=(28, 28))
+    write_folder(tmp_path / "photos" / "strangers", {"other": 8})
+    backbone = build_model("mobilenet_v2", num_classes=2).features.state_dict()
+    (tmp_path / "weights").mkdir()
+    save_file(
+        {f"features.{name}": tensor for name, tensor in backbone.items()},
+        tmp_path / "weights" / "mobilenet_v2.safetensors",
+    )
+    shutil.copytree(
+        CHECKOUT / "starters", tmp_path / "starters", ignore=shutil.ignore_patterns("engines", "__pycache__")
+    )
+    return tmp_path
+
+
+def commands_of(section: str) -> list[list[str]]:
+    """The words of each `manage.py` command in the code blocks of this section."""
+    text = MANUAL.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line.partition("manage.py ")[2], comments=True) for line in lines if "manage.py " in line]
+
+
+def shortened(words: list[str]) -> list[str]:
+    return [SHORTER.get(before, word) for before, word in zip(["", *words], words, strict=False)]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("section", SECTIONS.values(), ids=SECTIONS)
+def test_section_works_as_it_is_written(section, place):
+    commands = commands_of(section)
+    assert commands, f"docs/training.md has no commands under {section!r}"
+
+    for words in commands:
+        out = StringIO()
+        call_command(*shortened(words), "-v", "0", stdout=out, stderr=out)
+        assert out.getvalue().strip(), words
