@@ -11,13 +11,14 @@ from classifier_core.artifact import Calibration, Thresholds
 from classifier_core.engines.parity import softmax
 from classifier_core.errors import ClassifierError
 from classifier_core.known import Vectors, choose_known, known_distances
-from classifier_core.metrics import Floats, Ints, negative_log_likelihood
+from classifier_core.metrics import Floats, Ints
 
 TEMPERATURES = (0.05, 20.0)  # a network that needs less or more than this is broken, not miscalibrated
 FALSE_ALARMS = 0.05  # share of held-out in-class photos that may be called strangers
 CAUGHT = 0.95  # share of given strangers that must be
 PRECISION = 0.95  # of the answers that a label's own threshold lets through
 
+_SMALLEST = 1e-30  # of a score whose logarithm is taken
 # The score catches few strangers and refuses most photos from unlike places: a fifth of the false alarms is its due.
 _ALARMS_OF_SCORE = 0.2
 
@@ -68,16 +69,22 @@ def fit_judgement(
 def fit_temperature(logits: Floats, targets: Ints) -> float:
     """The temperature that makes the true classes [N] most likely under logits [N, K] (Guo et al. 2017).
 
-    Stays within `TEMPERATURES`: with not one mistake in the photos, the best temperature would be zero.
-    Raises ClassifierError for no photos.
+    Each truth counts as (N + 1) / (N + 2) sure, the rest is spread over the other classes (Platt 1999, section 2.2):
+    else photos without one mistake would make every score 1. Stays within `TEMPERATURES`. Raises ClassifierError for
+    no photos.
     """
     from scipy.optimize import minimize_scalar
 
     if not len(targets):
         raise ClassifierError("A temperature is fitted on validation photos, and there are none.")
 
+    doubt = 1 / (len(targets) + 2)
+    wanted = np.full(logits.shape, doubt / max(1, logits.shape[1] - 1))
+    wanted[np.arange(len(targets)), targets] = 1 - doubt
+
     def loss(log_temperature: float) -> float:
-        return negative_log_likelihood(targets, softmax(logits, temperature=float(np.exp(log_temperature))))
+        scores = softmax(logits, temperature=float(np.exp(log_temperature)))
+        return -float((wanted * np.log(np.maximum(scores, _SMALLEST))).sum(1).mean())
 
     low, high = np.log(TEMPERATURES)
     return float(np.exp(minimize_scalar(loss, bounds=(low, high), method="bounded").x))

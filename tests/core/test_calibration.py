@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from classifier_core.calibration import (
-    TEMPERATURES,
     Answers,
     fit_judgement,
     fit_known,
@@ -45,10 +44,14 @@ def test_calibrated_scores_are_right_as_often_as_they_say():
     assert after < 0.02
 
 
-def test_temperature_without_mistakes_has_a_floor():
-    logits = np.eye(3)[[0, 1, 2]]
+@pytest.mark.parametrize("count", [9, 90, 900])
+def test_photos_without_a_mistake_leave_a_doubt(count):
+    targets = np.arange(count) % 3
+    logits = 7 * np.eye(3)[targets]
 
-    assert fit_temperature(logits, np.array([0, 1, 2])) == pytest.approx(TEMPERATURES[0], rel=0.01)
+    scores = softmax(logits, temperature=fit_temperature(logits, targets))
+
+    assert scores.max(1).mean() == pytest.approx((count + 1) / (count + 2), abs=0.001)
 
 
 def test_temperature_needs_photos():
