@@ -14,6 +14,7 @@ from classifier_core.architectures import measure_cost
 from classifier_core.artifact import Artifact, load_artifact
 from classifier_core.datasets.splits import Split
 from classifier_core.errors import TrainingFailed
+from classifier_core.memory import keep_freed_memory
 from classifier_core.training import run_folder
 from classifier_core.training.checkpoint import kept_epochs, load_checkpoint, save_checkpoint, write_state
 from classifier_core.training.config import TrainConfig
@@ -59,6 +60,7 @@ def train(
     Raises TrainingFailed, DatasetInvalid and other ClassifierErrors, OSError. Stopped by Ctrl-C, or killed, the same
     call goes on after the last finished epoch.
     """
+    keep_freed_memory()
     check_parts(split.train, split.val)
     folder, device = Path(folder), choose_device(config.device)
     with joined(device) as place:
