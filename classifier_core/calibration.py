@@ -102,16 +102,15 @@ def fit_known(tops: Floats, distances: Floats, *, false_alarms: float = FALSE_AL
 
 
 def loosened(distance: float, strangers: Floats, num_strangers: int, *, caught: float = CAUGHT) -> float:
-    """The largest distance that still catches this share of strangers, where that is larger than `distance`.
+    """Halfway from `distance` to the largest one that still catches this share of strangers, where that is larger.
 
-    In-class photos from places that no held-out photo shows lie further out than these, and strangers further still:
-    within that gap, being lenient costs nothing. `strangers` are the distances of those that pass by their score.
+    In-class photos from places that no held-out photo shows lie further out than these, and other strangers than the
+    given ones lie nearer: the middle of the gap leaves room for both. `strangers` are the distances of those that
+    pass by their score.
     """
     may_pass = int((1 - caught) * num_strangers)
-    if may_pass >= len(strangers):
-        return max(distance, _rounded_up(float(strangers.max(initial=0.0))))
-    first_caught = float(np.sort(strangers)[may_pass])
-    return max(distance, _rounded_down(float(np.nextafter(first_caught, 0))))
+    furthest = float(np.sort(strangers)[min(may_pass, len(strangers) - 1)]) if len(strangers) else 0.0
+    return max(distance, _rounded_down((distance + furthest) / 2))
 
 
 def fit_label_scores(

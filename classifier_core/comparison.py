@@ -9,6 +9,8 @@ import numpy as np
 from classifier_core.errors import ClassifierError
 from classifier_core.metrics import Ints, bootstrap_interval, by_group
 
+_LUCK = 0.05  # what luck alone brings about more often than this shows nothing
+
 
 @dataclass(frozen=True)
 class ClassChange:
@@ -39,7 +41,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """The outcome in a sentence."""
-        if self.interval[0] > 0 or self.interval[1] < 0:
+        if (self.interval[0] > 0 or self.interval[1] < 0) and self.p_value < _LUCK:
             return f"{'B' if self.difference > 0 else 'A'} is better; it is hardly luck (p = {self.p_value:.2g})."
         return f"No difference that these {self.num_images} photos could show (p = {self.p_value:.2g})."
 
@@ -75,7 +77,7 @@ def compare_answers(
         accuracy_a=float(right_a.mean()),
         accuracy_b=float(right_b.mean()),
         difference=float(gains.mean()),
-        interval=bootstrap_interval(sums, sizes, seed=seed),
+        interval=bootstrap_interval(sums, sizes, seed=seed) if gained + lost else _no_difference(len(sizes)),
         gained=gained,
         lost=lost,
         p_value=mcnemar(gained, lost),
@@ -83,6 +85,12 @@ def compare_answers(
             _change(label, right_a[targets == index], right_b[targets == index]) for index, label in enumerate(labels)
         ),
     )
+
+
+def _no_difference(num_groups: int) -> tuple[float, float]:
+    """Where a bootstrap knows no doubt: the exact binomial bound for none in so many groups, both ways."""
+    bound = 1 - float(0.025 ** (1 / num_groups))
+    return -bound, bound
 
 
 def mcnemar(gained: int, lost: int) -> float:

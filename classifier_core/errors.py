@@ -60,5 +60,9 @@ class TrainingFailed(ClassifierError):
     """A training run cannot start or go on; the message says what to change."""
 
 
+class TrainingStopped(TrainingFailed):
+    """A person stopped a run; the message says how far it came."""
+
+
 class DatasetUnwritable(ClassifierError):
     """Photos or lists cannot be written: no space, no permission, or something is in the way."""

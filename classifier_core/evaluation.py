@@ -16,14 +16,15 @@ from classifier_core import durable
 from classifier_core.artifact import Artifact
 from classifier_core.classifier import Classification, Classifier
 from classifier_core.datasets.archive import open_dataset
-from classifier_core.datasets.folder import PHOTO_SUFFIXES, is_hidden, part_folders, to_label
+from classifier_core.datasets.folder import is_photo, part_folders, to_label
 from classifier_core.engines import Engine, EngineOutput, EngineSpec, load_engine
 from classifier_core.engines.parity import softmax
 from classifier_core.errors import ClassifierError, DatasetInvalid
 from classifier_core.metrics import Floats, Metrics, measure
 from classifier_core.preprocessing import Pixels
+from classifier_core.spreadsheets import BYTE_ORDER_MARK, harmless
 
-BATCH_SIZE = 8  # as serving's largest, so that answers are the same to the last bit
+BATCH_SIZE = 8
 PREDICTIONS_HEAD = ("path", "label", "predicted", "score", "known")
 Photos = Sequence[tuple[Path, str]]  # with their labels; empty: none
 STRANGER = -1  # the class index of a photo whose label the model does not have, or which has none
@@ -85,7 +86,7 @@ def open_photos(source: Path) -> Iterator[tuple[Path, Photos]]:
             yield dataset.root, [(photo.path, photo.label) for photo in dataset.photos]
         return
     is_split = bool(part_folders(source))
-    paths = [path for path in sorted(source.rglob("*")) if _is_photo(path, source)]
+    paths = [path for path in sorted(source.rglob("*")) if is_photo(path, source)]
     photos = [(path, _label_of(path.relative_to(source), is_split=is_split)) for path in paths]
     if not photos:
         raise DatasetInvalid(f"{source} holds no photos. Name a folder that does.")
@@ -168,13 +169,8 @@ def write_predictions(answered: Answered, path: Path, *, root: Path) -> None:
     file = io.StringIO(newline="")
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(PREDICTIONS_HEAD)
-    rows.writerows(_rows(answered, root))
-    durable.replace(path, [file.getvalue().encode()])
-
-
-def _is_photo(path: Path, root: Path) -> bool:
-    hidden = any(is_hidden(part) for part in path.relative_to(root).parts)
-    return path.suffix.lower() in PHOTO_SUFFIXES and not hidden and path.is_file()
+    rows.writerows([harmless(cell) for cell in row] for row in _rows(answered, root))
+    durable.replace(path, [(BYTE_ORDER_MARK + file.getvalue()).encode()])
 
 
 def _label_of(path: Path, *, is_split: bool) -> str:
@@ -201,5 +197,5 @@ def _read_in_batches(artifact: Artifact, photos: Photos, num_threads: int) -> It
 def _pixels_or_reason(artifact: Artifact, path: Path) -> Pixels | str:
     try:
         return artifact.preprocessing.load(path.read_bytes())
-    except (ClassifierError, OSError) as error:
-        return str(error)
+    except (ClassifierError, OSError, MemoryError) as error:
+        return str(error) or type(error).__name__

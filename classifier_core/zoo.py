@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from classifier_core.architectures import build_model, measure_cost
 from classifier_core.artifact import MANIFEST, WEIGHTS, Artifact
 from classifier_core.crops import sample_crops
+from classifier_core.datasets.folder import Dataset
 from classifier_core.engines import EngineSpec, load_engine
 from classifier_core.engines.latency import measure_latency
 from classifier_core.engines.openvino import has_bfloat16
-from classifier_core.errors import ClassifierError
+from classifier_core.errors import ClassifierError, TrainingFailed
 from classifier_core.evaluation import Answered, answer_photos
 from classifier_core.export import exported
 from classifier_core.metrics import Metrics
@@ -36,21 +36,23 @@ class Entry:
     num_bytes: int  # of the artifact
     milliseconds: dict[str, float | None]  # one picture, by engine; None where it does not run
     course: tuple[float, ...] = field(default=())
+    note: str = ""  # what makes the line hard to compare
 
     @property
     def title(self) -> str:
         """The name, and how it began where that is not from scratch."""
-        return self.name if self.start == "scratch" else f"{self.name}, {self.start}"
+        words = self.name if self.start == "scratch" else f"{self.name}, {self.start}"
+        return f"{words} ({self.note})" if self.note else words
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
 
 
-def describe_run(result: RunResult, *, num_threads: int) -> Entry:
-    """The line of a finished run: its own test photos, else its validation photos. Raises ClassifierError."""
-    parts, cost = result.figures["parts"], result.figures["cost"]
-    figures = parts.get("test") or parts["val"]
+def describe_run(result: RunResult, judges: Dataset, *, num_threads: int) -> Entry:
+    """The line of a finished run. Raises ClassifierError, also when other photos judged it."""
+    part, cost = _part_judged_by(result, judges), result.figures["cost"]
+    figures = result.figures["parts"][part]
     config = run_folder.read_json(result.folder / run_folder.CONFIG)
     return Entry(
         name=config["arch"],
@@ -66,8 +68,9 @@ def describe_run(result: RunResult, *, num_threads: int) -> Entry:
     )
 
 
-def describe_artifact(artifact: Artifact, photos: Sequence[tuple[Path, str]], *, num_threads: int) -> Entry:
-    """The line of an artifact from elsewhere, judged on these photos by torch. Raises ClassifierError."""
+def describe_artifact(artifact: Artifact, judges: Dataset, *, num_threads: int) -> Entry:
+    """The line of an artifact from elsewhere, judged by these photos with torch. Raises ClassifierError."""
+    photos = [(photo.path, photo.label) for photo in judges.photos]
     answered: Answered = answer_photos(artifact, photos, spec=ENGINES[0], num_threads=num_threads)
     metrics: Metrics = answered.measure()
     preparation = artifact.preprocessing
@@ -83,7 +86,22 @@ def describe_artifact(artifact: Artifact, photos: Sequence[tuple[Path, str]], *,
         flops=cost.flops,
         num_bytes=_num_bytes(artifact),
         milliseconds=measure_engines(artifact, num_threads=num_threads),
+        note="" if _never_learned(artifact, judges) else "may have learned these photos",
     )
+
+
+def _part_judged_by(result: RunResult, judges: Dataset) -> str:
+    parts = run_folder.read_json(result.folder / run_folder.DATA)["parts"]
+    for name in ("test", "val"):
+        if parts.get(name, {}).get("sha256") == judges.fingerprint and name in result.figures["parts"]:
+            return name
+    raise TrainingFailed(f"{result.folder} was judged by other photos. Name the split it was trained with (--split).")
+
+
+def _never_learned(artifact: Artifact, judges: Dataset) -> bool:
+    parts = artifact.provenance.get("data", {})
+    parts = parts.get("parts", {}) if isinstance(parts, dict) else {}
+    return judges.fingerprint in {parts.get(name, {}).get("sha256") for name in ("test", "val")}
 
 
 def measure_engines(artifact: Artifact, *, num_threads: int) -> dict[str, float | None]:

@@ -19,6 +19,7 @@ from classifier_core.datasets.folder import Dataset, Photo
 from classifier_core.datasets.looks import Look, in_progress, look_at
 from classifier_core.errors import DatasetInvalid, DatasetUnwritable
 from classifier_core.images import decode
+from classifier_core.spreadsheets import BYTE_ORDER_MARK, harmless
 
 LIST = "moved.csv"  # in a quarantine folder: what was moved, where from and why
 _JPEG_QUALITY = 95  # of flipped copies, hardly to be told from the original
@@ -88,8 +89,9 @@ def plan_flips(dataset: Dataset, *, least: int) -> list[Copy]:
     copies: list[Copy] = []
     for photos in _small_classes(dataset, least):
         there = {photo.path for photo in photos}
-        flips = [(photo.path, photo.path.with_name(f"{photo.path.stem}.flip.jpg")) for photo in photos]
-        new = [(source, to) for source, to in flips if to not in there and not source.stem.endswith(".flip")]
+        # By target: of a.jpg and a.png only one can have a.flip.jpg.
+        flips = {photo.path.with_name(f"{photo.path.stem}.flip.jpg"): photo.path for photo in photos}
+        new = [(source, to) for to, source in flips.items() if to not in there and not source.stem.endswith(".flip")]
         copies += [Copy(source, target, is_flipped=True) for source, target in new[: least - len(photos)]]
     return copies
 
@@ -221,11 +223,9 @@ def _write_list(done: Sequence[tuple[Move, Path]], root: Path, quarantine: Path)
         rows.writerow(["moved_to", "moved_from", "label", "reason"])
     for move, target in done:
         photo = move.photo
-        rows.writerow(
-            [target.relative_to(quarantine), root.resolve() / photo.path.relative_to(root), photo.label, move.reason]
-        )
-    # With a mark of byte order: Excel would read Chinese names as something else.
-    durable.replace(quarantine / LIST, ["\ufeff".encode(), old.encode(), text.getvalue().encode()])
+        from_ = root.resolve() / photo.path.relative_to(root)
+        rows.writerow(map(harmless, (target.relative_to(quarantine), from_, photo.label, move.reason)))
+    durable.replace(quarantine / LIST, [(BYTE_ORDER_MARK + old + text.getvalue()).encode()])
 
 
 def _content(copy: Copy) -> bytes:

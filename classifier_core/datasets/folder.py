@@ -122,6 +122,12 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name in _NOT_DATA
 
 
+def is_photo(path: Path, root: Path) -> bool:
+    """Whether the file below `root` is a photo by its name, in no hidden folder."""
+    hidden = any(is_hidden(part) for part in path.relative_to(root).parts)
+    return path.suffix.lower() in PHOTO_SUFFIXES and not hidden and path.is_file()
+
+
 def to_label(text: str) -> str:
     """A label's key: Unicode NFC, so that one name typed on two systems is one class."""
     return unicodedata.normalize("NFC", text)

@@ -67,8 +67,15 @@ def sentences(metrics: dict[str, Any]) -> Iterator[str]:
             f"{metrics['accuracy']:.1%} of {metrics['num_images']} photos are answered right (95 % interval "
             f"{low:.1%} to {high:.1%}); macro recall {metrics['macro_recall']:.1%}."
         )
+    yield from stranger_sentences(metrics)
+    if metrics["num_unreadable"]:
+        yield f"{metrics['num_unreadable']} files cannot be read and do not count."
+
+
+def stranger_sentences(metrics: dict[str, Any]) -> Iterator[str]:
+    """How often "none of my classes" is said, wrongly and rightly."""
     if metrics["false_alarms"] is not None:
-        yield f"{metrics['false_alarms']:.1%} of them are taken for none of the classes."
+        yield f"{metrics['false_alarms']:.1%} of the photos of its classes are taken for none of them."
     if metrics["strangers_caught"] is not None:
         yield (
             f"Of {metrics['num_strangers']} photos of none of the classes, {metrics['strangers_caught']:.1%} are "
@@ -76,8 +83,6 @@ def sentences(metrics: dict[str, Any]) -> Iterator[str]:
         )
     elif metrics["num_strangers"]:
         yield f"{metrics['num_strangers']} photos are of none of the classes; the model has no threshold for that."
-    if metrics["num_unreadable"]:
-        yield f"{metrics['num_unreadable']} files cannot be read and do not count."
 
 
 def _sure(answered: Answered, is_right: Any) -> dict[str, float | None]:
@@ -110,7 +115,7 @@ def _add_known(report: Report, answered: Answered, metrics: dict[str, Any]) -> N
     strangers = np.flatnonzero(~answered.is_ours)
     if not len(strangers) and metrics["false_alarms"] is None:
         return
-    report.section("None of my classes", " ".join(list(sentences(metrics))[1:]))
+    report.section("None of my classes", " ".join(stranger_sentences(metrics)))
     taken = [at for at in strangers if answered.answers[at].known is not False]
     worst = sorted(taken, key=lambda at: -answered.answers[at].scores[0].score)[:MAX_STRANGERS]
     if worst:

@@ -36,8 +36,8 @@ def write_zoo(entries: Sequence[Entry], problems: Sequence[tuple[str, str]], pat
     counts = sorted({entry.num_images for entry in entries})
     report = Report(
         f"{len(entries)} networks on {name}",
-        intro=f"Accuracy and recall on {' and '.join(map(str, counts))} test photos. Operations and milliseconds are "
-        "for one picture.",
+        intro=f"Accuracy and recall on {' and '.join(map(str, counts))} held-out photos. Operations and milliseconds "
+        "are for one picture.",
     )
     report.section("All in one table")
     report.table(HEAD, table_rows(entries), caption="The most accurate first.")

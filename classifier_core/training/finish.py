@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import nn
 
 from classifier_core.artifact import Calibration
@@ -12,6 +13,7 @@ from classifier_core.calibration import Answers, Judgement, fit_judgement
 from classifier_core.datasets.duplicates import group_near_duplicates
 from classifier_core.datasets.splits import Split
 from classifier_core.engines.parity import softmax
+from classifier_core.errors import TrainingFailed
 from classifier_core.metrics import accuracy_interval, measure
 from classifier_core.training import run_folder
 from classifier_core.training.attention import draw_attention
@@ -38,15 +40,41 @@ def finish(
     say("Judging the best weights.")
     num_classes = len(split.train.labels)
     network = restore_best(folder, config, num_classes=num_classes, half=packaging.half).to(device)
-    parts = {name: judge_part(network, part, config) for name, part in split.parts().items() if part.photos}
+    parts = _judge_parts(network, config, split, say)
     judgement = _calibrate(parts, _strangers(network, config, packaging, num_classes))
-    results = _results(folder, parts, judgement.calibration)
+    results = _results(folder, parts, judgement.calibration) | {"packaging": packaging.describe()}
     artifact = write_artifact(folder, config, network, results=results, judgement=judgement, packaging=packaging)
     results["artifact"] = {"sha256": artifact.sha256, "num_bytes": size_of(artifact)}
     judged = parts.get("test", parts["val"])
-    attention = draw_attention(network, judged, config)
+    attention = _attention(network, judged, config, say)
     write_report(folder, config, results, parts=parts, known=artifact.load_known_rule(), attention=attention)
     run_folder.write_json(folder / run_folder.RESULTS, results)
+
+
+def _judge_parts(
+    network: nn.Module, config: TrainConfig, split: Split, say: Callable[[str], None]
+) -> dict[str, Judged]:
+    parts = {name: judge_part(network, split.parts()[name], config) for name in ("train", "val")}
+    if split.test.photos:
+        try:
+            parts["test"] = judge_part(network, split.test, config)
+        except TrainingFailed as error:
+            say(f"There are no figures on test photos. {error}")
+        else:
+            left_out = len(split.test.photos) - len(parts["test"].dataset.photos)
+            if left_out:
+                say(f"Left out, because they cannot be read: {left_out} of {len(split.test.photos)} test photos.")
+    return parts
+
+
+def _attention(
+    network: nn.Module, judged: Judged, config: TrainConfig, say: Callable[[str], None]
+) -> list[tuple[Image, str]]:
+    try:
+        return draw_attention(network, judged, config)
+    except RuntimeError as error:  # torch, of a network whose feature map its answer does not come from
+        say(f"There are no class activation maps of this network: {error}.")
+        return []
 
 
 def _strangers(network: nn.Module, config: TrainConfig, packaging: Packaging, num_classes: int) -> Answers | None:

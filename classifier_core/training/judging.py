@@ -10,6 +10,7 @@ from torch import nn
 from classifier_core.architectures import ObservedNetwork, build_model
 from classifier_core.calibration import Answers
 from classifier_core.datasets.folder import Dataset
+from classifier_core.errors import TrainingFailed
 from classifier_core.training import run_folder
 from classifier_core.training.checkpoint import read_state
 from classifier_core.training.config import TrainConfig
@@ -49,11 +50,16 @@ def judge_part(network: nn.Module, part: Dataset, config: TrainConfig) -> Judged
 def answer(
     network: nn.Module, photos: Sequence[Path], config: TrainConfig, *, num_classes: int
 ) -> tuple[Answers, set[Path]]:
-    """Logits and features of the readable photos, in float32, and the paths of the others."""
+    """Logits and features of the readable photos, in float32, and the paths of the others.
+
+    Raises TrainingFailed when not one can be read.
+    """
     preprocessing, device = build_preprocessing(config), next(network.parameters()).device
     pictures = Pictures(photos, preprocessing.load, max_bytes=config.cache_bytes)
     unreadable = {one.path for one in pictures.fill()}
     pictures = pictures.without(unreadable)
+    if not len(pictures):
+        raise TrainingFailed(f"Not one of {len(photos)} photos can be read, the first is {photos[0].name}.")
     observed = observe(network, preprocessing, num_classes=num_classes)
     return _run(observed, served_photos(pictures, Normaliser(preprocessing, device)), len(pictures)), unreadable
 

@@ -83,7 +83,10 @@ def train_epoch(learner: nn.Module, learning: Learning, lesson: Lesson, progress
     for step, numbers in enumerate(steps):
         set_rate(learning.optimizer, rate_at(epoch - 1 + step / len(steps), config))
         generator = generator_for(config.seed, _AUGMENT, epoch, step, rank)
-        seen.append(train_step(learner, learning, lesson, numbers, generator))
+        try:
+            seen.append(train_step(learner, learning, lesson, numbers, generator))
+        except ValueError as error:  # torch, of a norm over a single value
+            raise TrainingFailed(f"{error}. Raise --batch-size or --image-size.") from error
         progress.update()
     loss, targets, logits = _split(gather(torch.cat(seen), lesson.machine.place))
     if not np.isfinite(loss):

@@ -1,12 +1,13 @@
 """The photos of a run, read into memory, with a warning for each thing that is odd about them."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from classifier_core.datasets.folder import PHOTO_SUFFIXES, Dataset
+from classifier_core.datasets.folder import Dataset, is_photo
 from classifier_core.datasets.splits import Split, warnings_of
 from classifier_core.errors import DatasetInvalid, TrainingFailed
 from classifier_core.preprocessing import Preprocessing
@@ -38,7 +39,7 @@ def read_materials(
     val, val_pictures, bad_val = read_pictures(
         split.val, preprocessing.load, max_bytes=config.cache_bytes, words="reading validation photos", bar=bar
     )
-    more = find_photos(Path(config.more_photos)) if config.more_photos else []
+    more = _unjudged(find_photos(Path(config.more_photos)), split) if config.more_photos else []
     crops = recipe_of(config).crops and not config.freeze  # what is frozen sees each photo as it is served
     train, train_pictures, bad_train = read_pictures(
         split.train,
@@ -53,11 +54,21 @@ def read_materials(
     unreadable = (*bad_train, *bad_val)
     check_parts(train, val)
     for words in [
-        *_left_out(unreadable, len(split.train.photos) + len(split.val.photos)),
+        *_left_out(unreadable, len(split.train.photos) + len(split.val.photos) + len(more)),
         *warnings_of(Split(train, val, split.test)),
     ]:
         warn(words)
     return Materials(train, train_pictures, targets, val, val_pictures, unreadable)
+
+
+def _unjudged(photos: Sequence[Path], split: Split) -> list[Path]:
+    """Those that are not, byte for byte, among the photos that judge: a teacher's word on these would be a leak."""
+    judges = {_sha256(photo.path) for part in (split.val, split.test) for photo in part.photos}
+    return [path for path in photos if _sha256(path) not in judges]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def check_parts(train: Dataset, val: Dataset) -> None:
@@ -74,7 +85,7 @@ def check_parts(train: Dataset, val: Dataset) -> None:
 
 def find_photos(folder: Path) -> list[Path]:
     """All photos below the folder, whatever they show. Raises TrainingFailed when there are none."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+    paths = sorted(path for path in folder.rglob("*") if is_photo(path, folder))
     if not paths:
         raise TrainingFailed(f"There are no photos in {folder}. Name a folder that holds some.")
     return paths

@@ -1,7 +1,8 @@
 """The artifact of a run."""
 
+import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from classifier_core.artifact import Artifact, LabelEntry, save_artifact
 from classifier_core.calibration import Judgement
 from classifier_core.training import run_folder
 from classifier_core.training.config import TrainConfig
+from classifier_core.training.materials import find_photos
 from classifier_core.training.network import build_preprocessing
 
 _PATHS = ("pretrained", "teacher", "more_photos")
@@ -26,6 +28,24 @@ class Packaging:
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of the labels, by language
     half: bool = False  # weights in half precision
     strangers: Path | None = None  # photos of none of the classes, to be told apart from known ones
+
+    def check(self, labels: Sequence[str]) -> list[str]:
+        """What is odd about it, in words. Raises TrainingFailed before a run starts that could not end."""
+        if self.strangers is not None:
+            find_photos(self.strangers)
+        other = sorted(set(self.names) - set(labels))
+        return [f"Names of what is no class are passed over: {', '.join(other)}."] if other else []
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values that differ where the artifacts would."""
+        photos = find_photos(self.strangers) if self.strangers else []
+        hashes = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in photos)
+        strangers = hashlib.sha256("\n".join(hashes).encode()).hexdigest() if photos else None
+        return {
+            "names": {key: dict(names) for key, names in self.names.items()},
+            "half": self.half,
+            "strangers": strangers,
+        }
 
 
 def write_artifact(

@@ -34,7 +34,7 @@ def open_run(folder: Path, config: TrainConfig, split: Split, machine: Machine, 
     if (folder / CONFIG).exists():
         _check_same(folder, config, data)
     elif machine.place.is_first:
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and any(not _is_ours(path.name) for path in folder.iterdir()):
             raise TrainingFailed(f"{folder} holds other files. Name a new folder for the run.")
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / DATA, data)
@@ -42,6 +42,12 @@ def open_run(folder: Path, config: TrainConfig, split: Split, machine: Machine, 
         write_json(folder / CLASSES, dict(enumerate(split.train.labels)))
         write_json(folder / ENVIRONMENT, describe_environment(machine))
         write_json(folder / CONFIG, config.to_dict())  # last: with it, the folder is a run
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a start that was interrupted may have left a file of this name."""
+    ours = {DATA, CLASSES, ENVIRONMENT, "train.txt", "val.txt", "test.txt"}
+    return name in ours or (name.endswith(".part") and name[1:].startswith((CONFIG, *ours)))
 
 
 def describe_data(split: Split, name: str) -> dict[str, Any]:
@@ -82,7 +88,7 @@ def append_log(folder: Path, figures: Mapping[str, Any]) -> None:
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The epochs so far."""
     path = folder / LOG
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def write_json(path: Path, content: object) -> None:
@@ -98,7 +104,7 @@ def best_epoch(folder: Path) -> int:
 def read_json(path: Path) -> dict[str, Any]:
     """A file that `write_json` wrote. Raises TrainingFailed."""
     try:
-        return dict(json.loads(path.read_text()))
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise TrainingFailed(f"{path} cannot be read. Delete the run's folder, or name another.") from error
 

@@ -87,6 +87,8 @@ def _add_course(report: Report, folder: Path, results: Mapping[str, Any]) -> Non
 
 
 def _add_attention(report: Report, attention: Sequence[tuple[Image, str]]) -> None:
+    if not attention:
+        return
     report.section(
         "Where it looked",
         "Class activation maps: bright is the part of the photo that spoke for the answer. Brightness on the ground "

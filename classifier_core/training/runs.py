@@ -13,7 +13,7 @@ from torch import nn
 from classifier_core.architectures import measure_cost
 from classifier_core.artifact import Artifact, load_artifact
 from classifier_core.datasets.splits import Split
-from classifier_core.errors import TrainingFailed
+from classifier_core.errors import TrainingFailed, TrainingStopped
 from classifier_core.memory import keep_freed_memory
 from classifier_core.training import run_folder
 from classifier_core.training.checkpoint import kept_epochs, load_checkpoint, save_checkpoint, write_state
@@ -62,15 +62,19 @@ def train(
     """
     keep_freed_memory()
     check_parts(split.train, split.val)
+    odd = packaging.check(split.train.labels)
     folder, device = Path(folder), choose_device(config.device)
     with joined(device) as place:
         machine = Machine(device, choose_precision(config.precision, device), place)
         say = progress if place.is_first else _say_nothing
+        for words in odd:
+            say(words)
         run_folder.open_run(folder, config, split, machine, data_name=data_name)
-        if not (folder / run_folder.RESULTS).exists():
+        is_learned = (folder / run_folder.RESULTS).exists()
+        if not is_learned:
             _learn(config, split, folder, machine=machine, say=say, bar=bar and place.is_first)
-            if place.is_first:
-                finish(folder, config, split, device=device, packaging=packaging, say=say)
+        if place.is_first and not (is_learned and _is_packed(folder, packaging)):
+            finish(folder, config, split, device=device, packaging=packaging, say=say)
     return read_result(folder) if place.is_first else None
 
 
@@ -79,7 +83,12 @@ def read_result(folder: Path) -> RunResult:
     path = folder / run_folder.RESULTS
     if not path.is_file():
         raise TrainingFailed(f"{folder} holds no finished run. Train first.")
-    return RunResult(folder, load_artifact(folder / run_folder.ARTIFACT), json.loads(path.read_text()))
+    return RunResult(folder, load_artifact(folder / run_folder.ARTIFACT), json.loads(path.read_text(encoding="utf-8")))
+
+
+def _is_packed(folder: Path, packaging: Packaging) -> bool:
+    """Whether the finished run's artifact is the one that is asked for: other names or strangers make another."""
+    return read_result(folder).figures.get("packaging") == packaging.describe()
 
 
 def _learn(config: TrainConfig, split: Split, folder: Path, *, machine: Machine, say: Say, bar: bool) -> None:
@@ -99,7 +108,7 @@ def _learn(config: TrainConfig, split: Split, folder: Path, *, machine: Machine,
     try:
         fit(learning, plan.lesson, after_epoch=keep, bar=bar)
     except KeyboardInterrupt:
-        raise TrainingFailed(_stopped(folder, config)) from None
+        raise TrainingStopped(_stopped(folder, config)) from None
     if machine.place.is_first:
         write_state(folder / run_folder.LAST, _whole_state(learning, prepared.network, learned_head))
 

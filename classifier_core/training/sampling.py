@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from classifier_core.errors import TrainingFailed
 from classifier_core.training.processes import Place
 from classifier_core.training.randomness import generator_for
 
@@ -20,11 +21,16 @@ def epoch_batches(
     """The photo numbers of each step of this process; every process has the same number of equal steps.
 
     The rest that does not fill a step is left out, another one in each epoch. Balanced: drawn with replacement, each
-    class as often as the others.
+    class as often as the others. Raises TrainingFailed when a process would have no photo in a step.
     """
     generator = generator_for(seed, _PURPOSE, epoch)
     order = _balanced_order(targets, generator) if is_balanced else torch.randperm(len(targets), generator=generator)
     size = min(batch_size, len(targets)) // place.num_processes
+    if size < 1:
+        raise TrainingFailed(
+            f"{min(batch_size, len(targets))} photos a step do not go round among {place.num_processes} processes. "
+            "Raise --batch-size, or start fewer processes."
+        )
     mine = order[place.rank :: place.num_processes].tolist()
     steps = len(targets) // (size * place.num_processes)
     return [mine[step * size : (step + 1) * size] for step in range(steps)]

@@ -6,14 +6,11 @@ from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 
+from classifier_core.spreadsheets import BYTE_ORDER_MARK, harmless
 from recognizer.predictions.describe import Names
 from recognizer.predictions.models import Prediction, Review
 from recognizer.registry.models import Label
 
-# What a spreadsheet takes for the start of a formula, with the full-width forms that some of them fold to ASCII.
-# https://owasp.org/www-community/attacks/CSV_Injection
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-BYTE_ORDER_MARK = "\ufeff"  # without it Excel reads UTF-8 as the machine's own code page
 CHUNK_ROWS = 500
 
 HEADINGS = [
@@ -42,12 +39,6 @@ def csv_lines(predictions: QuerySet[Prediction]) -> Iterator[str]:
     yield BYTE_ORDER_MARK + writer.writerow(HEADINGS)
     for row in rows.iterator(chunk_size=CHUNK_ROWS):
         yield writer.writerow([harmless(cell) for cell in _cells(row, names)])
-
-
-def harmless(value: Any) -> str:
-    """The value as a cell that no spreadsheet takes for a formula."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.lstrip(" ").startswith(FORMULA_STARTS) else text
 
 
 def _cells(row: Any, names: Names) -> list[Any]:

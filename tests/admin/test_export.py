@@ -7,7 +7,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from recognizer.predictions.exports import csv_lines, harmless
+from classifier_core.spreadsheets import harmless
+from recognizer.predictions.exports import csv_lines
 from recognizer.predictions.models import Prediction, Review
 from recognizer.predictions.review import record
 from tests.admin.rows import LIST, act, answered, failed, labelled_version, staff

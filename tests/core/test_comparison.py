@@ -25,7 +25,7 @@ def test_figures_by_hand():
 def test_same_answers_are_no_difference():
     found = compare_answers(TARGETS, A, A, labels=["a", "b"])
 
-    assert (found.difference, found.interval, found.p_value) == (0, (0, 0), 1)
+    assert (found.difference, found.p_value) == (0, 1)
     assert found.verdict.startswith("No difference")
 
 
@@ -66,3 +66,21 @@ def test_figures_are_plain_values():
 def test_nothing_to_compare_is_an_error():
     with pytest.raises(ClassifierError):
         compare_answers(TARGETS[:0], A[:0], B[:0], labels=["a", "b"])
+
+
+def test_four_photos_are_no_proof():
+    targets = np.zeros(50, int)
+    better = targets.copy()
+    worse = np.where(np.arange(50) < 4, 1, 0)
+
+    found = compare_answers(targets, worse, better, labels=["a", "b"])
+
+    assert (found.gained, found.lost, found.p_value) == (4, 0, 0.125)
+    assert found.interval[0] > 0
+    assert "No difference" in found.verdict
+
+
+def test_no_disagreement_is_no_certainty():
+    found = compare_answers(np.zeros(20, int), np.zeros(20, int), np.zeros(20, int), labels=["a", "b"])
+
+    assert found.interval == pytest.approx((-0.168, 0.168), abs=0.001)

@@ -161,3 +161,12 @@ def test_import_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(import_dataset(dataset, tmp_path / "out", skip_unreadable=True).photos) == 3
     with pytest.raises(DatasetUnwritable, match="is there already"):
         import_dataset(dataset, tmp_path / "out")
+
+
+def test_photos_of_one_name_share_a_flip(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", {"a": 1, "b": 9})
+    Image.open(root / "a" / "000.png").save(root / "a" / "000.jpg")
+
+    planned = plan_flips(load_dataset(root), least=9)
+
+    assert [copy.target.name for copy in planned] == ["000.flip.jpg"]

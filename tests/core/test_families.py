@@ -8,6 +8,7 @@ import torch
 from timm.models.vgg import VGG
 from torch import nn
 
+from classifier_core.activation import activation_maps
 from classifier_core.architectures import (
     FAMILIES,
     ObservedNetwork,
@@ -108,6 +109,8 @@ def observed_head(model: nn.Module, *, num_classes: int, in_channels: int, size:
     assert logits.shape == (2, num_classes)
     assert features.shape == (2, model.get_submodule(network.head).weight.shape[1])
     assert feature_map.shape[2] * feature_map.shape[3] > 1
+    maps = activation_maps(network, torch.rand(2, in_channels, size, size), torch.tensor([0, 1]))
+    assert maps.shape == (2, *feature_map.shape[2:])
     return network.head
 
 

@@ -41,6 +41,9 @@ TINY = {
 }
 
 
+PACKAGING = Packaging({"down": {"en": "Down", "zh": "竖"}})
+
+
 def tiny(**options) -> TrainConfig:
     return TrainConfig(**TINY | options)
 
@@ -74,9 +77,8 @@ def split(photos) -> Split:
 def done(split, tmp_path_factory):
     """One finished run with most options on. Read only."""
     folder = tmp_path_factory.mktemp("runs") / "done"
-    names = {"down": {"en": "Down", "zh": "竖"}}
     config = tiny(augmentation="strong", ema=0.9, mixup=0.2, label_smoothing=0.1, balance="weights", epochs=4)
-    return train(config, split, folder, data_name="stripes", packaging=Packaging(names))
+    return train(config, split, folder, data_name="stripes", packaging=PACKAGING)
 
 
 def log_of(folder: Path) -> list[dict]:
@@ -181,9 +183,27 @@ def test_report_has_the_curves(done):
 def test_finished_run_is_not_repeated(done, split):
     before = (done.folder / "best.safetensors").stat().st_mtime_ns
     config = TrainConfig.from_dict(json.loads((done.folder / "config.json").read_text()))
-    again = train(config, split, done.folder, data_name="stripes")
+    again = train(config, split, done.folder, data_name="stripes", packaging=PACKAGING)
     assert again.figures == done.figures
     assert (done.folder / "best.safetensors").stat().st_mtime_ns == before
+
+
+def test_finished_run_is_packed_anew_for_other_names(split, tmp_path):
+    first = train(tiny(epochs=1), split, tmp_path / "run")
+    again = train(tiny(epochs=1), split, tmp_path / "run", packaging=Packaging({"down": {"en": "Down"}}, half=True))
+    assert again.artifact.labels[1].names == {"en": "Down"}
+    assert again.artifact.sha256 != first.artifact.sha256
+    assert len(log_of(tmp_path / "run")) == 1
+
+
+def test_start_that_was_killed_is_started_again(split, tmp_path):
+    train(tiny(epochs=1), split, tmp_path / "run")
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    for name in ("data.json", "train.txt", "class_indices.json"):
+        (killed / name).write_bytes((tmp_path / "run" / name).read_bytes())
+    (killed / ".environment.json.0a1b2c.part").touch()
+    assert train(tiny(epochs=1), split, killed).figures["epochs"] == 1
 
 
 def test_other_options_or_photos_need_another_folder(done, split):
@@ -413,6 +433,35 @@ class TestBrokenData:
         result = train(tiny(epochs=1), split_by_number(root, num_val=2), tmp_path / "run", progress=sentences.append)
         assert sentences[0] == "Left out, because they cannot be read: 1 of 18 photos (000.png)."
         assert result.figures["parts"]["train"]["num_images"] == 11
+
+    def test_unreadable_test_photos_cost_the_figures_only(self, photos, tmp_path):
+        root = write_stripes(tmp_path / "photos", per_class=8)
+        split = split_by_number(root, num_val=2, num_test=2)
+        sentences = []
+        for number, photo in enumerate(split.test.photos):
+            photo.path.write_bytes(b"no photo")
+            folder = tmp_path / f"run {number}"
+            if number in (0, 5):
+                result = train(tiny(epochs=1), split, folder, progress=sentences.append)
+        assert "Left out, because they cannot be read: 1 of 6 test photos." in sentences
+        assert "There are no figures on test photos. Not one of 6 photos can be read" in sentences[-1]
+        assert set(result.figures["parts"]) == {"train", "val"}
+
+    def test_strangers_are_looked_for_before_anything_is_learned(self, split, tmp_path):
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(TrainingFailed, match="There are no photos in"):
+            train(tiny(), split, tmp_path / "run", packaging=Packaging(strangers=tmp_path / "empty"))
+        assert not (tmp_path / "run").exists()
+
+    def test_name_of_no_class_is_a_warning(self, split, tmp_path):
+        sentences = []
+        packaging = Packaging({"dwon": {"en": "Down"}})
+        train(tiny(epochs=1), split, tmp_path / "run", packaging=packaging, progress=sentences.append)
+        assert sentences[0] == "Names of what is no class are passed over: dwon."
+
+    def test_steps_that_are_too_small_are_said_in_words(self, split, tmp_path):
+        with pytest.raises(TrainingFailed, match="Raise --batch-size or --image-size"):
+            train(tiny(batch_size=1, image_size=8, arch="mobilenet_v2"), split, tmp_path / "run")
 
     def test_class_without_readable_photos(self, tmp_path):
         root = write_stripes(tmp_path / "photos", per_class=3)

@@ -72,7 +72,7 @@ def test_predictions_are_those_of_serving(evaluated, artifact, photos):
     out, _ = evaluated
     with exported(load_artifact(artifact)) as ready:
         classifier = load_classifier(ready.folder, EngineSpec(), num_threads=1)
-    with (out / "predictions.csv").open(newline="") as file:
+    with (out / "predictions.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
 
     answers = classifier.classify_files([photos / row["path"] for row in rows], top_k=1)
@@ -96,7 +96,17 @@ def test_photos_without_folders_have_no_label(artifact, tmp_path):
 
     assert "answered right" not in said
     assert "Of 3 photos of none of the classes" in said
-    assert (tmp_path / "out" / "predictions.csv").read_text().splitlines()[1].startswith("000.png,,")
+    assert (
+        (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8-sig").splitlines()[1].startswith("000.png,,")
+    )
+
+
+def test_name_that_is_a_formula_runs_in_no_spreadsheet(artifact, tmp_path):
+    write_folder(tmp_path / "data", {"=HYPERLINK(0)": 1})
+
+    call("evaluate", artifact, tmp_path / "data", "--out", tmp_path / "out", "--engine", "torch")
+
+    assert "\n'=HYPERLINK(0)/000.png,'=HYPERLINK(0)," in (tmp_path / "out" / "predictions.csv").read_text()
 
 
 def test_zip_is_evaluated(artifact, photos, tmp_path):
@@ -202,6 +212,7 @@ def test_zoo_is_one_table(zoo):
     out, said = zoo
     lines = [line for line in said.splitlines() if line.startswith("tiny")]
 
+    # The loaded one was trained on the same split, by another run: its test photos are those of this one.
     assert sorted(line.split("  ")[0] for line in lines) == ["tiny", "tiny, artifact", "tiny, pretrained"]
     assert "There is no architecture named 'nonsense'" in said
     entries = json.loads((out / "zoo.json").read_bytes())["entries"]
@@ -227,6 +238,25 @@ def test_zoo_shows_pretrained_against_scratch(zoo):
 def test_zoo_refuses_in_words(stripes, tmp_path, options, words):
     with pytest.raises(CommandError, match=words):
         call("zoo", "--data", stripes, "--out", tmp_path / "out", *options)
+
+
+def test_zoo_says_which_figures_cannot_be_compared(zoo, stripes, tmp_path):
+    run = zoo[0].parent / "first" / "runs" / "tiny-scratch"
+
+    said = call("zoo", "--data", stripes, "--split-seed", 5, "--out", tmp_path / "out", "--load", run, run / "artifact")
+
+    assert "was judged by other photos" in said
+    assert "tiny, artifact (may have learned these photos)" in said
+
+
+def test_zoo_that_is_stopped_trains_no_other(stripes, tmp_path, monkeypatch):
+    def stop(*_values: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("classifier_core.training.runs.fit", stop)
+    with pytest.raises(CommandError, match="Stopped"):
+        call("zoo", "--data", stripes, "--archs", "tiny", "tiny_convolutional", "--out", tmp_path / "out")
+    assert [folder.name for folder in (tmp_path / "out" / "runs").iterdir()] == ["tiny-scratch"]
 
 
 def test_int8_of_a_trained_network_keeps_its_accuracy(zoo, stripes, tmp_path):

@@ -138,3 +138,17 @@ def test_two_processes_train_one_network(photos, tmp_path):
     assert log[0]["train"]["num_images"] == alone[0]["train"]["num_images"]
     # Other dropout, crops and batch-norm statistics, but the same photos in each step.
     assert abs(log[1]["val"]["loss"] - alone[1]["val"]["loss"]) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ("key\ten\tzh\ndown\tDown\t竖\n".encode("gb18030"), "is not UTF-8"),
+        (b"key\ten\tzh\ndown\tDown\n", "an empty cell"),
+    ],
+)
+def test_names_that_cannot_be_read_are_said_in_words(photos, tmp_path, raw, words):
+    (tmp_path / "names.tsv").write_bytes(raw)
+    with pytest.raises(CommandError, match=words):
+        train(photos, "--folder", str(tmp_path / "run"), "--names", str(tmp_path / "names.tsv"))
+    assert not (tmp_path / "run").exists()

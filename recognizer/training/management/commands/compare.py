@@ -60,6 +60,8 @@ class Command(BaseCommand):
                 answering.answer(one, photos, answering.engine_spec(one, **options), bar=verbosity > 0)
                 for one in artifacts
             )
+            if a.photos != b.photos:
+                raise ClassifierError("One of the models cannot read photos that the other can. Take these out first.")
             labels, targets, indices = _shared(a, b)
             ours = targets >= 0
             groups = np.asarray(answering.near_duplicates(a))[ours].tolist()

@@ -68,7 +68,7 @@ class Command(BaseCommand):
             result = train(
                 config,
                 chosen_split(dataset, **options),
-                folder or _run_folder(data, config),
+                folder or _run_folder(data, config, **options),
                 data_name=data.resolve().stem,
                 packaging=_packaging(**options),
                 progress=tqdm.write,  # above the bar, not through it
@@ -157,17 +157,25 @@ def _packaging(*, names: Path | None, half: bool, strangers: Path | None, **_: A
     return Packaging(_read_names(names) if names else {}, half=half, strangers=strangers)
 
 
-def _run_folder(data: Path, config: TrainConfig) -> Path:
+def _run_folder(data: Path, config: TrainConfig, **options: Any) -> Path:
     # The same command finds its own folder again, and another one never meets it.
-    options = hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest()
-    return Path(settings.MEDIA_ROOT) / "runs" / f"{data.resolve().stem}-{config.arch.replace('/', '-')}-{options[:8]}"
+    split = [str(options[name]) for name in ("split", "val_share", "test_share", "split_seed")]
+    asked = [config.to_dict(), str(data.resolve()), *split]
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return Path(settings.MEDIA_ROOT) / "runs" / f"{data.resolve().stem}-{config.arch.replace('/', '-')}-{digest[:8]}"
 
 
 def _read_names(path: Path) -> dict[str, dict[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+    except UnicodeDecodeError as error:
+        raise TrainingFailed(f"{path} is not UTF-8 text. Save it as UTF-8.") from error
     if not rows or not {"key", "en", "zh"} <= rows[0].keys():
         raise TrainingFailed(f"{path} lacks the columns key, en and zh, separated by tabs.")
+    empty = next((row["key"] for row in rows if not (row["key"] and row["en"] and row["zh"])), None)
+    if empty is not None:
+        raise TrainingFailed(f"{path} has an empty cell in the line of {empty!r}.")
     return {row["key"]: {"en": row["en"], "zh": row["zh"]} for row in rows}
 
 

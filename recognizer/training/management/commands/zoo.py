@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from django.core.management.base import BaseCommand, CommandError
 
-from classifier_core.errors import ClassifierError, TrainingFailed
+from classifier_core.errors import ClassifierError, TrainingFailed, TrainingStopped
 from classifier_core.training import config as choices
 from classifier_core.training.config import TrainConfig
 
@@ -55,6 +55,8 @@ class Command(BaseCommand):
             self._show(data, **options)
         except ClassifierError as error:
             raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            raise CommandError("Stopped. The same command goes on with what is not there yet.") from None
         except OSError as error:
             raise CommandError(f"A file cannot be read or written: {error}.") from error
 
@@ -91,6 +93,7 @@ class Command(BaseCommand):
         from classifier_core.zoo import describe_run
         from recognizer.registry.serving import num_threads
 
+        judges = split.test if split.test.photos else split.val
         for config in configs:
             start = "pretrained" if config.pretrained else "scratch"
             title = f"{config.arch}, {start}"
@@ -98,7 +101,9 @@ class Command(BaseCommand):
                 folder = out / "runs" / f"{config.arch.replace('/', '-')}-{start}"
                 result = train(config, split, folder, data_name=name, progress=self.stdout.write, bar=bar)
                 if result is not None:
-                    yield title, describe_run(result, num_threads=num_threads())
+                    yield title, describe_run(result, judges, num_threads=num_threads())
+            except TrainingStopped:
+                raise
             except ClassifierError as error:  # one that fails does not stop the others
                 self.stderr.write(f"{title}: {error}")
                 yield title, str(error)
@@ -109,13 +114,13 @@ class Command(BaseCommand):
         from recognizer.registry.serving import num_threads
         from recognizer.training.answering import find_artifact
 
-        judged = [(photo.path, photo.label) for photo in (split.test if split.test.photos else split.val).photos]
+        judges = split.test if split.test.photos else split.val
         for name in names:
             try:
                 if (Path(name) / "results.json").is_file():
-                    yield name, describe_run(read_result(Path(name)), num_threads=num_threads())
+                    yield name, describe_run(read_result(Path(name)), judges, num_threads=num_threads())
                 else:
-                    yield name, describe_artifact(find_artifact(name), judged, num_threads=num_threads())
+                    yield name, describe_artifact(find_artifact(name), judges, num_threads=num_threads())
             except ClassifierError as error:
                 self.stderr.write(f"{name}: {error}")
                 yield name, str(error)
