@@ -87,6 +87,7 @@ def test_list_of_recognitions_shows_its_last_column(visit: Visit, width: int):
     page.get_by_label("Username").fill(ADMIN)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/")  # loaded: else the file may be chosen before the page's script listens
     long_name = {**file("coffee.png"), "name": f"a{' very long' * 20} name.png"}
     page.set_input_files("#drop input", [long_name])
     wait_for_answers(page, 1)
