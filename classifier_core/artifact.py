@@ -149,7 +149,7 @@ def save_artifact(  # noqa: PLR0913  one argument for each entry of the manifest
     if known_features is not None:
         tensors[KNOWN_FEATURES] = np.asarray(known_features, np.float16, order="C")
     weights = write_tensors(tensors)
-    manifest = _to_json(
+    manifest = durable.as_json(
         {
             "format": FORMAT,
             "architecture": architecture,
@@ -184,10 +184,6 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     durable.sync(folder.parent)
-
-
-def _to_json(content: Mapping[str, Any]) -> bytes:
-    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
 
 
 def _stored(tensor: Tensor, *, half: bool) -> Tensor:

@@ -1,5 +1,6 @@
 """Files that are whole or absent, also after a power cut. Standard library only."""
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,11 @@ def replace(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def as_json(content: object) -> bytes:
+    """A file's bytes that people read and programs parse."""
+    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
 
 
 def write(path: Path, chunks: Iterable[bytes], *, mode: int = 0o644) -> None:

@@ -16,8 +16,8 @@ from classifier_core import durable
 from classifier_core.artifact import Artifact
 from classifier_core.classifier import Classification, Classifier
 from classifier_core.datasets.archive import open_dataset
-from classifier_core.datasets.folder import is_photo, part_folders, to_label
-from classifier_core.engines import Engine, EngineOutput, EngineSpec, load_engine
+from classifier_core.datasets.folder import part_folders, photos_below, to_label
+from classifier_core.engines import Engine, EngineOutput, EngineSpec, join_outputs, load_engine
 from classifier_core.engines.parity import softmax
 from classifier_core.errors import ClassifierError, DatasetInvalid
 from classifier_core.metrics import Floats, Metrics, measure
@@ -86,8 +86,7 @@ def open_photos(source: Path) -> Iterator[tuple[Path, Photos]]:
             yield dataset.root, [(photo.path, photo.label) for photo in dataset.photos]
         return
     is_split = bool(part_folders(source))
-    paths = [path for path in sorted(source.rglob("*")) if is_photo(path, source)]
-    photos = [(path, _label_of(path.relative_to(source), is_split=is_split)) for path in paths]
+    photos = [(path, _label_of(path.relative_to(source), is_split=is_split)) for path in photos_below(source)]
     if not photos:
         raise DatasetInvalid(f"{source} holds no photos. Name a folder that does.")
     yield source, photos
@@ -117,9 +116,7 @@ def answer_photos(
         progress(len(batch))
     if not outputs:
         raise ClassifierError("Not one photo could be read. Name a folder that holds photos.")
-    output = EngineOutput(
-        np.concatenate([each.logits for each in outputs]), np.concatenate([each.features for each in outputs])
-    )
+    output = join_outputs(outputs)
     indices = label_indices(artifact)
     return Answered(
         artifact=artifact,

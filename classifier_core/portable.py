@@ -4,8 +4,7 @@ The graph takes `pixels`, uint8 [N, size, size, channels] as the artifact's prep
 calibrated `scores` [N, K], and `logits` and pooled `features`. Mean, std and temperature are inside.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -18,7 +17,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from classifier_core.artifact import Artifact, write_folder
-from classifier_core.engines import Batch, Engine, EngineOutput
+from classifier_core.durable import as_json
+from classifier_core.engines import Batch, Engine, EngineOutput, join_outputs
 from classifier_core.engines.graph import INPUT
 from classifier_core.engines.latency import measure_latency
 from classifier_core.engines.parity import Parity, compare
@@ -121,7 +121,7 @@ def certify(
         targets = np.append(targets, more)
     if not pixels:
         raise ExportFailed("There is no readable photo of this model's classes; the certificate is about those.")
-    expected, given = _joined(theirs), _joined(ours)
+    expected, given = join_outputs(theirs), join_outputs(ours)
     return Certificate(
         parity=compare(expected, given, temperature=artifact.temperature, known=artifact.load_known_rule()),
         num_photos=len(targets),
@@ -151,7 +151,7 @@ def save_portable(
         **asdict(certificate),
     }
     labels = [asdict(label) for label in artifact.labels]
-    write_folder(folder, {"model.onnx": graph, "labels.json": _json(labels), "certificate.json": _json(about)})
+    write_folder(folder, {"model.onnx": graph, "labels.json": as_json(labels), "certificate.json": as_json(about)})
 
 
 def _picture_shape(artifact: Artifact) -> tuple[int, int, int]:
@@ -159,16 +159,7 @@ def _picture_shape(artifact: Artifact) -> tuple[int, int, int]:
     return size, size, artifact.preprocessing.channels
 
 
-def _json(content: object) -> bytes:
-    return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()
-
-
 def _in_batches(photos: Iterable[tuple[Pixels, int]]) -> Iterator[list[tuple[Pixels, int]]]:
     remaining = iter(photos)
     while batch := list(islice(remaining, _BATCH_SIZE)):
         yield batch
-
-
-def _joined(outputs: Sequence[EngineOutput]) -> EngineOutput:
-    logits, features = (np.concatenate([getattr(one, name) for one in outputs]) for name in ("logits", "features"))
-    return EngineOutput(logits, features)

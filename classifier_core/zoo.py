@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from classifier_core.architectures import build_model, measure_cost
-from classifier_core.artifact import MANIFEST, WEIGHTS, Artifact
+from classifier_core.artifact import Artifact
 from classifier_core.crops import sample_crops
 from classifier_core.datasets.folder import Dataset
 from classifier_core.engines import EngineSpec, load_engine
@@ -16,6 +16,7 @@ from classifier_core.evaluation import Answered, answer_photos
 from classifier_core.export import exported
 from classifier_core.metrics import Metrics
 from classifier_core.training import run_folder
+from classifier_core.training.packing import size_of
 from classifier_core.training.runs import RunResult
 
 Start = Literal["scratch", "pretrained", "artifact"]
@@ -62,7 +63,7 @@ def describe_run(result: RunResult, judges: Dataset, *, num_threads: int) -> Ent
         macro_recall=figures["macro_recall"],
         num_parameters=cost["num_parameters"],
         flops=cost["flops"],
-        num_bytes=_num_bytes(result.artifact),
+        num_bytes=size_of(result.artifact),
         milliseconds=measure_engines(result.artifact, num_threads=num_threads),
         course=tuple(entry["val"]["accuracy"] for entry in run_folder.read_log(result.folder)),
     )
@@ -84,7 +85,7 @@ def describe_artifact(artifact: Artifact, judges: Dataset, *, num_threads: int) 
         macro_recall=metrics.macro_recall,
         num_parameters=cost.num_parameters,
         flops=cost.flops,
-        num_bytes=_num_bytes(artifact),
+        num_bytes=size_of(artifact),
         milliseconds=measure_engines(artifact, num_threads=num_threads),
         note="" if _never_learned(artifact, judges) else "may have learned these photos",
     )
@@ -121,7 +122,3 @@ def _measured(artifact: Artifact, specs: Sequence[EngineSpec], num_threads: int)
         if spec.precision != "bfloat16" or has_bfloat16():
             engine = load_engine(artifact, spec, num_threads=num_threads)
             yield str(spec), measure_latency(engine, pixels)
-
-
-def _num_bytes(artifact: Artifact) -> int:
-    return sum((artifact.folder / name).stat().st_size for name in (MANIFEST, WEIGHTS))

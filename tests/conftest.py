@@ -53,6 +53,17 @@ def _forget_versions() -> None:
     intake._room.left = 0
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch on one thread: beside other tests, two that wait for each other take ten times as long."""
+    import torch  # half a second that most tests do without
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def prepared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder after the first start: tables, admin, starter models. Copy it, never change it."""

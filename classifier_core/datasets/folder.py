@@ -48,7 +48,7 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the sorted lines `sha256-of-bytes  relative/path  label`. Raises OSError."""
-        lines = sorted(f"{_sha256(photo.path)}  {self.name_of(photo)}  {photo.label}\n" for photo in self.photos)
+        lines = sorted(f"{sha256_of(photo.path)}  {self.name_of(photo)}  {photo.label}\n" for photo in self.photos)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def name_of(self, photo: Photo) -> str:
@@ -122,10 +122,15 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name in _NOT_DATA
 
 
-def is_photo(path: Path, root: Path) -> bool:
-    """Whether the file below `root` is a photo by its name, in no hidden folder."""
-    hidden = any(is_hidden(part) for part in path.relative_to(root).parts)
-    return path.suffix.lower() in PHOTO_SUFFIXES and not hidden and path.is_file()
+def photos_below(root: Path) -> list[Path]:
+    """Every file below the root that is named like a photo, in no hidden folder, by path."""
+    return sorted(path for path in _files(root) if path.suffix.lower() in PHOTO_SUFFIXES)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of the file's bytes. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def to_label(text: str) -> str:
@@ -137,12 +142,7 @@ def _from_folder(root: Path) -> Dataset:
     tops = list(part_folders(root)) or [root]
     folders = [folder for top in tops for folder in photo_folders(top)]
     labels = _labels_of(root, folders)
-    photos = [
-        Photo(path, labels[folder])
-        for folder in folders
-        for path in _files(folder)
-        if path.suffix.lower() in PHOTO_SUFFIXES
-    ]
+    photos = [Photo(path, labels[folder]) for folder in folders for path in photos_below(folder)]
     return build_dataset(root, photos, set(labels.values()))
 
 
@@ -231,8 +231,3 @@ def _in_order(photos: Iterable[Photo]) -> tuple[Photo, ...]:
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,6 @@
 """The runtimes that turn pixels into logits. Importing this package loads none of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -40,6 +40,12 @@ class EngineOutput:
     logits: Floats
     features: Floats
     feature_map: Floats | None = None
+
+
+def join_outputs(outputs: Sequence[EngineOutput]) -> EngineOutput:
+    """Logits and features of several batches, in order; without feature maps."""
+    logits, features = (np.concatenate([getattr(one, name) for one in outputs]) for name in ("logits", "features"))
+    return EngineOutput(logits, features)
 
 
 class Engine(Protocol):

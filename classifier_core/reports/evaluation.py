@@ -1,6 +1,5 @@
 """What `evaluate` leaves: a report, the figures behind it, and a CSV of the answers."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ def write_evaluation(
     _add_circumstances(report, answered)
     write_figures(figures, folder / FIGURES)
     write_predictions(answered, folder / PREDICTIONS, root=root)
-    durable.replace(folder / METRICS, [(json.dumps(metrics, ensure_ascii=False, indent=1) + "\n").encode()])
+    durable.replace(folder / METRICS, [durable.as_json(metrics)])
     report.write(folder / REPORT)
     return metrics
 

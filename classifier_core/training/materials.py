@@ -1,13 +1,12 @@
 """The photos of a run, read into memory, with a warning for each thing that is odd about them."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from classifier_core.datasets.folder import Dataset, is_photo
+from classifier_core.datasets.folder import Dataset, photos_below, sha256_of
 from classifier_core.datasets.splits import Split, warnings_of
 from classifier_core.errors import DatasetInvalid, TrainingFailed
 from classifier_core.preprocessing import Preprocessing
@@ -63,12 +62,8 @@ def read_materials(
 
 def _unjudged(photos: Sequence[Path], split: Split) -> list[Path]:
     """Those that are not, byte for byte, among the photos that judge: a teacher's word on these would be a leak."""
-    judges = {_sha256(photo.path) for part in (split.val, split.test) for photo in part.photos}
-    return [path for path in photos if _sha256(path) not in judges]
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    judges = {sha256_of(photo.path) for part in (split.val, split.test) for photo in part.photos}
+    return [path for path in photos if sha256_of(path) not in judges]
 
 
 def check_parts(train: Dataset, val: Dataset) -> None:
@@ -85,7 +80,7 @@ def check_parts(train: Dataset, val: Dataset) -> None:
 
 def find_photos(folder: Path) -> list[Path]:
     """All photos below the folder, whatever they show. Raises TrainingFailed when there are none."""
-    paths = sorted(path for path in folder.rglob("*") if is_photo(path, folder))
+    paths = photos_below(folder)
     if not paths:
         raise TrainingFailed(f"There are no photos in {folder}. Name a folder that holds some.")
     return paths

@@ -11,8 +11,9 @@ from typing import Any
 from torch import nn
 
 from classifier_core.architectures import numpy_state, resolve_architecture
-from classifier_core.artifact import Artifact, LabelEntry, save_artifact
+from classifier_core.artifact import MANIFEST, WEIGHTS, Artifact, LabelEntry, save_artifact
 from classifier_core.calibration import Judgement
+from classifier_core.datasets.folder import sha256_of
 from classifier_core.training import run_folder
 from classifier_core.training.config import TrainConfig
 from classifier_core.training.materials import find_photos
@@ -39,7 +40,7 @@ class Packaging:
     def describe(self) -> dict[str, Any]:
         """Plain values that differ where the artifacts would."""
         photos = find_photos(self.strangers) if self.strangers else []
-        hashes = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in photos)
+        hashes = sorted(map(sha256_of, photos))
         strangers = hashlib.sha256("\n".join(hashes).encode()).hexdigest() if photos else None
         return {
             "names": {key: dict(names) for key, names in self.names.items()},
@@ -77,7 +78,7 @@ def write_artifact(
 
 def size_of(artifact: Artifact) -> int:
     """Bytes of what the artifact's identity covers."""
-    return sum(path.stat().st_size for path in artifact.folder.iterdir() if path.is_file())
+    return sum((artifact.folder / name).stat().st_size for name in (MANIFEST, WEIGHTS))
 
 
 def _provenance(config: TrainConfig, data: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:

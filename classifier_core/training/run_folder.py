@@ -93,7 +93,7 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 def write_json(path: Path, content: object) -> None:
     """A file people read and programs parse. Raises OSError."""
-    durable.replace(path, [(json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()])
+    durable.replace(path, [durable.as_json(content)])
 
 
 def best_epoch(folder: Path) -> int:

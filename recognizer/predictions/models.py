@@ -76,9 +76,7 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
 
     def has_pending(self) -> bool:
         """Whether anything waits: one cheap look, without a transaction, which on SQLite is a lock."""
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT 1 FROM {self.model._meta.db_table} WHERE status = 'pending' LIMIT 1")  # noqa: S608
-            return cursor.fetchone() is not None
+        return self.count_pending(1) > 0
 
     def count_pending(self, limit: int) -> int:
         """How many wait, or `limit` where there are more. Plain SQL: the ORM takes longer to make it than to run it."""

@@ -30,14 +30,7 @@ LIGHTER = {"resnext": "resnext26ts", "inception": "inception_v3"}
 SIZES = {"inception": 96, "digits": 28}
 SIZE = 64
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    # Beside other tests, two threads that wait for each other take ten times as long as one.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)

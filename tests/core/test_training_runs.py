@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +27,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 register_tiny()
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 # Sums of float32 may come in another order on a loaded machine; on one machine the difference is 0 as a rule.
 TOLERANCE = 1e-4
 
@@ -46,15 +47,6 @@ PACKAGING = Packaging({"down": {"en": "Down", "zh": "竖"}})
 
 def tiny(**options) -> TrainConfig:
     return TrainConfig(**TINY | options)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    # Two threads wait for each other wherever tests run side by side.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

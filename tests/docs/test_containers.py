@@ -168,11 +168,12 @@ def test_web_image_needs_no_package_of_the_worker():
     assert loaded.stdout == "loaded\n", loaded.stderr
 
 
-def test_web_image_has_the_environment_of_the_web_process():
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_image_has_the_environment_of_its_process(name: str):
     options = Options(host="127.0.0.1", port=1, data_dir=Path("data"), has_own_broker=False)
-    [web] = [program for program in list_programs(options) if program.name == "web"]
-    [target] = re.findall(r"^FROM base AS web\n(.*?)^FROM", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    [program] = [program for program in list_programs(options) if program.name == name]
+    [target] = re.findall(rf"^FROM base AS {name}\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL)
 
-    assert web.environment
-    for name, value in web.environment.items():
-        assert f"ENV {name}={value}\n" in target
+    assert program.environment
+    for variable, value in program.environment.items():
+        assert f"ENV {variable}={value}\n" in target

@@ -7,7 +7,6 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-import torch
 from django.core.management import call_command
 from safetensors.torch import save_file
 
@@ -24,15 +23,8 @@ SHORTER = {
     "--image-size": "32",
     "--serving-size": "40",
 }
+pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = {"apple": 12, "banana": 8, "kiwi": 10}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

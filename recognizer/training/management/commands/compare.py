@@ -1,15 +1,15 @@
 """`manage.py compare`: which of two models is better on a folder of photos, and whether that is luck."""
 
-import json
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from classifier_core.errors import ClassifierError
+from recognizer.training.complaints import in_a_sentence
 
 if TYPE_CHECKING:
     from classifier_core.comparison import Comparison
@@ -39,12 +39,8 @@ class Command(BaseCommand):
         add_engine_options(parser)
 
     def handle(self, *, a: str, b: str, data: Path, **options: Any) -> None:
-        try:
+        with in_a_sentence():
             self._compare((a, b), data, **options)
-        except ClassifierError as error:
-            raise CommandError(str(error)) from error
-        except OSError as error:
-            raise CommandError(f"A file cannot be read or written: {error}.") from error
 
     def _compare(self, names: tuple[str, str], data: Path, *, out: Path | None, verbosity: int, **options: Any) -> None:
         from classifier_core import durable
@@ -68,7 +64,7 @@ class Command(BaseCommand):
             answers = [index[ours] for index in indices]
             found = compare_answers(targets[ours], *answers, labels=labels, groups=groups)
             out.mkdir(parents=True, exist_ok=True)
-            durable.replace(out / "comparison.json", [(json.dumps(found.to_dict(), indent=1) + "\n").encode()])
+            durable.replace(out / "comparison.json", [durable.as_json(found.to_dict())])
             gained, lost = _pictures(a, b, targets=targets, answers=indices)
             write_comparison(
                 found, out / "report.html", names=names, data=data.resolve().stem, gained=gained, lost=lost

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
-from classifier_core.errors import ClassifierError, DatasetInvalid
+from classifier_core.errors import DatasetInvalid
+from recognizer.training.complaints import in_a_sentence
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -61,13 +62,8 @@ class Command(BaseCommand):
         }
         from classifier_core.datasets.archive import open_dataset
 
-        try:
-            with open_dataset(data) as dataset:
-                verbs[verb](data, dataset, **options)
-        except ClassifierError as error:
-            raise CommandError(str(error)) from error
-        except OSError as error:
-            raise CommandError(f"A file cannot be read or written: {error}.") from error
+        with in_a_sentence(), open_dataset(data) as dataset:
+            verbs[verb](data, dataset, **options)
 
     def _inspect(
         self,

@@ -4,9 +4,9 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
-from classifier_core.errors import ClassifierError
+from recognizer.training.complaints import in_a_sentence
 
 EXAMPLES = """examples:
   python manage.py evaluate fruit photos/fruit-test
@@ -34,12 +34,8 @@ class Command(BaseCommand):
         add_engine_options(parser)
 
     def handle(self, *, artifact: str, data: Path, **options: Any) -> None:
-        try:
+        with in_a_sentence():
             self._evaluate(artifact, data, **options)
-        except ClassifierError as error:
-            raise CommandError(str(error)) from error
-        except OSError as error:
-            raise CommandError(f"A file cannot be read or written: {error}.") from error
 
     def _evaluate(self, name: str, data: Path, *, out: Path | None, verbosity: int, **options: Any) -> None:
         from classifier_core.evaluation import open_photos

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
-from classifier_core.errors import ClassifierError, ExportFailed
+from classifier_core.errors import ExportFailed
+from recognizer.training.complaints import in_a_sentence
 
 if TYPE_CHECKING:
     from classifier_core.artifact import Artifact
@@ -41,12 +42,8 @@ class Command(BaseCommand):
         parser.add_argument("--force", action="store_true", help="write an int8 file that loses accuracy, too")
 
     def handle(self, *, artifact: str, **options: Any) -> None:
-        try:
+        with in_a_sentence():
             self._export(artifact, **options)
-        except ClassifierError as error:
-            raise CommandError(str(error)) from error
-        except OSError as error:
-            raise CommandError(f"A file cannot be read or written: {error}.") from error
 
     def _export(
         self,

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, get_args
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from classifier_core.errors import ClassifierError, TrainingFailed
+from classifier_core.errors import TrainingFailed
 from classifier_core.training import config as choices
 from classifier_core.training.config import TrainConfig
+from recognizer.training.complaints import in_a_sentence
 
 if TYPE_CHECKING:
     from classifier_core.training.packing import Packaging
@@ -48,13 +49,10 @@ class Command(BaseCommand):
 
     def handle(self, *, data: Path, **options: Any) -> None:
         try:
-            self._train(data, **options)
-        except ClassifierError as error:
-            raise CommandError(str(error)) from error
+            with in_a_sentence():
+                self._train(data, **options)
         except KeyboardInterrupt:
             raise CommandError("Stopped. The same command goes on after the last finished epoch.") from None
-        except OSError as error:
-            raise CommandError(f"A file cannot be read or written: {error}.") from error
 
     def _train(self, data: Path, *, folder: Path | None, **options: Any) -> None:
         from tqdm import tqdm

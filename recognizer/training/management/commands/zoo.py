@@ -1,6 +1,5 @@
 """`manage.py zoo`: many networks on the same photos, in one table."""
 
-import json
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from dataclasses import fields
@@ -12,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from classifier_core.errors import ClassifierError, TrainingFailed, TrainingStopped
 from classifier_core.training import config as choices
 from classifier_core.training.config import TrainConfig
+from recognizer.training.complaints import in_a_sentence
 
 if TYPE_CHECKING:
     from classifier_core.datasets.splits import Split
@@ -52,13 +52,10 @@ class Command(BaseCommand):
 
     def handle(self, *, data: Path, **options: Any) -> None:
         try:
-            self._show(data, **options)
-        except ClassifierError as error:
-            raise CommandError(str(error)) from error
+            with in_a_sentence():
+                self._show(data, **options)
         except KeyboardInterrupt:
             raise CommandError("Stopped. The same command goes on with what is not there yet.") from None
-        except OSError as error:
-            raise CommandError(f"A file cannot be read or written: {error}.") from error
 
     def _show(self, data: Path, *, out: Path | None, load: list[str], verbosity: int, **options: Any) -> None:
         from classifier_core import durable
@@ -80,7 +77,7 @@ class Command(BaseCommand):
             raise TrainingFailed(f"Not one network is there to compare. {problems[0][0]}: {problems[0][1]}")
         out.mkdir(parents=True, exist_ok=True)
         content = {"dataset": name, "entries": [entry.to_dict() for entry in entries], "problems": problems}
-        durable.replace(out / "zoo.json", [(json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode()])
+        durable.replace(out / "zoo.json", [durable.as_json(content)])
         write_zoo(entries, problems, out / "report.html", name=name)
         for line in _aligned([HEAD, *table_rows(entries)]):
             self.stdout.write(line)
