@@ -52,13 +52,19 @@ def group_near_duplicates(
     """A group number for each photo; photos in one group must not be on both sides of a split.
 
     `looks` spares a second look at the files. With pooled `features` [N, F] of a network, photos that it finds almost
-    the same (one shelf from two sides) are grouped, too.
+    the same (one shelf from two sides) are grouped, too; rows of photos that are not `is_comparable` are not read.
     """
     looks = look_at(photos) if looks is None else looks
     pairs = [(pair.first, pair.second) for pair in find_duplicates(looks)]
     if features is not None:
-        pairs += _alike_features(features)
+        compared = [number for number, look in enumerate(looks) if is_comparable(look)]
+        pairs += [(compared[first], compared[second]) for first, second in _alike_features(features[compared])]
     return _connected(pairs, len(photos))
+
+
+def is_comparable(look: Look) -> bool:
+    """Whether a network trained on photos can tell this one from others: not a drawing of a few pixels."""
+    return look.shorter_side >= SMALL_SIDE
 
 
 def _connected(pairs: Sequence[tuple[int, int]], count: int) -> list[int]:
@@ -126,6 +132,8 @@ def _alike_features(features: Floats) -> list[tuple[int, int]]:
 
     From the origin all photos of shelves lie in one direction; from their mean only those of one shelf do.
     """
+    if not len(features):
+        return []
     centred = features - features.mean(0)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
     pairs: list[tuple[int, int]] = []

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from classifier_core.artifact import MANIFEST, WEIGHTS, Artifact, load_artifact
+from classifier_core.datasets.duplicates import is_comparable
 from classifier_core.datasets.folder import Photo
-from classifier_core.datasets.looks import Floats, in_progress
+from classifier_core.datasets.looks import Floats, Look, in_progress
 from classifier_core.engines import Engine, EngineSpec, load_engine
 from classifier_core.engines.graph import graph_folder
 from classifier_core.preprocessing import Pixels, Preprocessing
@@ -38,6 +39,20 @@ def features_of(photos: Sequence[Photo], artifact: Artifact) -> Floats:
             for batch in in_progress(batches, "Computing features", total=len(starts))
         ]
     return np.concatenate(parts)
+
+
+def comparable_features(photos: Sequence[Photo], looks: Sequence[Look], artifact: Artifact) -> Floats | None:
+    """`features_of` those that `group_near_duplicates` compares, zeros for the others; None when there are none.
+
+    Raises what `features_of` raises.
+    """
+    chosen = [number for number, look in enumerate(looks) if is_comparable(look)]
+    if not chosen:
+        return None
+    found = features_of([photos[number] for number in chosen], artifact)
+    features = np.zeros((len(photos), found.shape[1]), np.float32)
+    features[chosen] = found
+    return features
 
 
 def _load(photo: Photo, preprocessing: Preprocessing) -> Pixels:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from classifier_core.errors import DatasetInvalid
+from recognizer.training.alike import add_features_options
 from recognizer.training.complaints import in_a_sentence
 
 if TYPE_CHECKING:
@@ -79,8 +79,9 @@ class Command(BaseCommand):
     ) -> None:
         from classifier_core.datasets.inspection import inspect_dataset
         from classifier_core.datasets.inspection_report import write_report
+        from recognizer.training.alike import looking_artifact
 
-        seen_by = _artifact(artifact) if features else None
+        seen_by = looking_artifact(artifact) if features else None
         found = inspect_dataset(dataset, artifact=seen_by, split=_existing_split(dataset, split), seed=seed)
         name = data.resolve().stem
         path = report or Path(f"inspection-{name}.html")
@@ -130,10 +131,11 @@ class Command(BaseCommand):
     ) -> None:
         from classifier_core.datasets.disk import writing
         from classifier_core.datasets.splits import split_dataset, warnings_of, write_lists
+        from recognizer.training.alike import looking_artifact
 
         _refuse_zip(data)
         previous = _previous(dataset, folder)
-        groups = _groups(dataset, _artifact(artifact) if features else None)
+        groups = _groups(dataset, looking_artifact(artifact) if features else None)
         shares = {name: options[name] for name in ("val", "test", "seed")}
         split = split_dataset(dataset, groups=groups, previous=previous, **shares)
         with writing(str(folder)):
@@ -191,7 +193,7 @@ def _add_inspect(verbs: "Verbs") -> None:
     verb.add_argument("--report", type=Path, help="the HTML file to write; default: inspection-NAME.html")
     verb.add_argument("--split", type=Path, help="folder with train.txt, val.txt and test.txt, to look across")
     verb.add_argument("--seed", type=int, default=0)
-    _add_features(verb)
+    add_features_options(verb)
 
 
 def _add_clean(verbs: "Verbs") -> None:
@@ -226,7 +228,7 @@ def _add_split(verbs: "Verbs") -> None:
     verb.add_argument("--val", type=float, default=0.15, help="share of the photos, 0.15 unless told")
     verb.add_argument("--test", type=float, default=0.15, help="share of the photos, 0.15 unless told")
     verb.add_argument("--seed", type=int, default=0)
-    _add_features(verb)
+    add_features_options(verb)
 
 
 def _add_import(verbs: "Verbs") -> None:
@@ -241,14 +243,6 @@ def _add_verb(verbs: "Verbs", name: str, words: str) -> ArgumentParser:
     verb.epilog = "example:\n" + next(line for line in EXAMPLES.splitlines() if f"dataset {name} " in line)
     verb.add_argument("data", type=Path, help="a folder with a folder for each class, a zip of one, or a CSV")
     return verb
-
-
-def _add_features(verb: ArgumentParser) -> None:
-    default = Path(settings.BASE_DIR) / "starters" / "fruit"
-    verb.add_argument(
-        "--artifact", type=Path, default=default, help="whose features tell what looks alike; default: starters/fruit"
-    )
-    verb.add_argument("--no-features", dest="features", action="store_false", help="faster, without a network")
 
 
 def _add_quarantine(verb: ArgumentParser) -> None:
@@ -266,19 +260,6 @@ def _count(text: str) -> int:
     return value
 
 
-def _artifact(folder: Path) -> "Artifact":
-    """The copy that this service exported already, if there is one: that spares the export."""
-    from classifier_core.artifact import load_artifact
-    from classifier_core.engines.graph import graph_folder
-    from recognizer.registry.artifact_store import folder_of
-
-    artifact = load_artifact(folder)
-    served = folder_of(artifact.sha256)
-    if graph_folder(artifact).exists() or not (served / "engines" / "onnx").exists():
-        return artifact
-    return load_artifact(served, sha256=artifact.sha256)
-
-
 def _existing_split(dataset: "Dataset", folder: Path | None) -> "Split | None":
     from classifier_core.datasets.splits import read_lists, split_of_folders
 
@@ -292,16 +273,14 @@ def _previous(dataset: "Dataset", folder: Path) -> "Split | None":
 
 
 def _groups(dataset: "Dataset", artifact: "Artifact | None") -> list[int]:
-    from classifier_core.datasets.duplicates import group_near_duplicates
-    from classifier_core.datasets.features import features_of
     from classifier_core.datasets.looks import look_at
+    from recognizer.training.alike import group_alike
 
     looks = look_at(dataset.photos)
     broken = sum(bool(look.problem) for look in looks)
     if broken:
         raise DatasetInvalid(f"{broken} photos cannot be read. Move them out with `dataset clean --apply`, then split.")
-    features = features_of(dataset.photos, artifact) if artifact else None
-    return group_near_duplicates(dataset.photos, looks=looks, features=features)
+    return group_alike(dataset.photos, looks, artifact)
 
 
 def _split_in_words(split: "Split", dataset: "Dataset", groups: Sequence[int]) -> Iterator[str]:

@@ -157,7 +157,7 @@ def _packaging(*, names: Path | None, half: bool, strangers: Path | None, **_: A
 
 def _run_folder(data: Path, config: TrainConfig, **options: Any) -> Path:
     # The same command finds its own folder again, and another one never meets it.
-    split = [str(options[name]) for name in ("split", "val_share", "test_share", "split_seed")]
+    split = [str(options[name]) for name in ("split", "val_share", "test_share", "split_seed", "features")]
     asked = [config.to_dict(), str(data.resolve()), *split]
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
     return Path(settings.MEDIA_ROOT) / "runs" / f"{data.resolve().stem}-{config.arch.replace('/', '-')}-{digest[:8]}"
