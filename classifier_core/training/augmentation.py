@@ -15,7 +15,8 @@ from classifier_core.training.config import TrainConfig
 
 Picture = torch.Tensor  # uint8 [channels, height, width]
 
-_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
+# Of a letterboxed picture, which is fitted in whole because its edges count: a crop takes at most 13 % off a side.
+_LEAST_OF_LETTERBOX = 0.75
 # RGB to YIQ (luma, and two axes of colour whose plane turns with the hue), NTSC 1953.
 _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 
@@ -38,16 +39,17 @@ class Recipe:
 
 
 def recipe_of(config: TrainConfig) -> Recipe:
-    """The preset, without the flips or colours that would change what a photo shows."""
+    """The preset, without the cuts, flips or colours that would change what a photo shows."""
     presets = {
         "none": Recipe(),
         "flip-crop": Recipe(min_area=0.4, flip=True),
         "strong": Recipe(min_area=0.25, flip=True, jitter=0.4, hue=0.05, erase=0.25),
     }
     recipe = presets[config.augmentation]
+    least = _LEAST_OF_LETTERBOX if config.fit == "letterbox" else 0.0
     recoloured = config.recolour and config.channels == 3
     return Recipe(
-        min_area=recipe.min_area,
+        min_area=max(recipe.min_area, least),
         flip=recipe.flip and config.flip,
         jitter=recipe.jitter if config.recolour else 0.0,
         hue=recipe.hue if recoloured else 0.0,

@@ -20,6 +20,7 @@ from classifier_core.training.checkpoint import kept_epochs, load_checkpoint, sa
 from classifier_core.training.config import TrainConfig
 from classifier_core.training.device import Machine, choose_device, choose_precision
 from classifier_core.training.finish import finish
+from classifier_core.training.leaks import find_leaks
 from classifier_core.training.learner import Learning, start_learning
 from classifier_core.training.lessons import build_plan
 from classifier_core.training.loop import Figures, fit
@@ -62,7 +63,7 @@ def train(
     """
     keep_freed_memory()
     check_parts(split.train, split.val)
-    odd = packaging.check(split.train.labels)
+    odd = [*packaging.check(split.train.labels), *find_leaks(config, split)]
     folder, device = Path(folder), choose_device(config.device)
     with joined(device) as place:
         machine = Machine(device, choose_precision(config.precision, device), place)

@@ -162,6 +162,7 @@ def test_presets_leave_out_what_would_change_the_class():
     strong = recipe_of(TrainConfig("x", augmentation="strong", flip=False, recolour=False))
     assert (strong.flip, strong.jitter, strong.hue) == (False, 0, 0)
     assert recipe_of(TrainConfig("x", augmentation="strong", channels=1)).hue == 0
+    assert recipe_of(TrainConfig("x", fit="letterbox")).min_area > recipe_of(TrainConfig("x")).min_area
 
 
 def test_mixup_keeps_the_larger_share():
