@@ -1,12 +1,14 @@
-"""Refusals that come before any view."""
+"""What happens to every request before any view: refusals, and what its log lines say."""
 
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
 
+import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
+from django_structlog.middlewares import RequestMiddleware
 
 from recognizer.problems import RETRY_SECONDS, failed
 
@@ -40,6 +42,17 @@ class BodyLimitMiddleware:
             return self.get_response(request)
         finally:
             self._places.release()
+
+
+class RequestLogMiddleware(RequestMiddleware):
+    """Lines with the address of the connection, or the one that a trusted proxy names.
+
+    The library would believe X-Real-IP and its like, which any client may send, and search every request for them.
+    """
+
+    @classmethod
+    def bind_ip(cls, request: HttpRequest) -> None:
+        structlog.contextvars.bind_contextvars(ip=request.META.get("REMOTE_ADDR"))
 
 
 def _announced_bytes(request: HttpRequest) -> int:
