@@ -3,7 +3,6 @@
 .PHONY: help serve test test-long check bench bench-train lock venv
 
 PYTHON_BIN = .venv/bin/python
-# One more test process than cores: the one that tests the running service mostly waits for it.
 # manage.py writes a key and a database where it runs: checks get a folder of their own.
 MANAGE = RECOGNIZER_DATA_DIR=build/check $(PYTHON_BIN) manage.py
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
@@ -16,6 +15,7 @@ serve: ## set up what is missing, then run the whole service on http://127.0.0.1
 	@requirements/install.sh runtime ml
 	@exec $(PYTHON_BIN) -m recognizer.supervisor
 
+# One more test process than cores: the one that tests the running service mostly waits for it.
 test: ## all tests that fit into ten minutes (ARGS="-k upload" for some of them)
 	@requirements/install.sh runtime ml dev
 	@$(PYTHON_BIN) -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist loadgroup -m "not long" $(ARGS)
