@@ -10,7 +10,7 @@ import numpy.typing as npt
 from classifier_core.artifact import Calibration, Thresholds
 from classifier_core.engines.parity import softmax
 from classifier_core.errors import ClassifierError
-from classifier_core.known import Vectors, choose_known, known_distances
+from classifier_core.known import MAX_VECTORS, Vectors, choose_known, known_distances
 from classifier_core.metrics import Floats, Ints
 
 TEMPERATURES = (0.05, 20.0)  # a network that needs less or more than this is broken, not miscalibrated
@@ -48,16 +48,16 @@ def fit_judgement(
     held_out_targets: Ints,
     labels: Sequence[str],
     strangers: Answers | None = None,
-    false_alarms: float = FALSE_ALARMS,
+    num_known: int = MAX_VECTORS,
 ) -> Judgement:
-    """Temperature, thresholds and known features from training photos and held-out ones.
+    """Temperature, thresholds and known features (of `num_known` photos at most) from training and held-out photos.
 
     Raises ClassifierError for too few photos.
     """
     temperature = fit_temperature(held_out.logits, held_out_targets)
-    known = choose_known(train.features, train_targets)
+    known = choose_known(train.features, train_targets, limit=num_known)
     scores = softmax(held_out.logits, temperature=temperature)
-    score, distance = fit_known(scores.max(1), known_distances(held_out.features, known), false_alarms=false_alarms)
+    score, distance = fit_known(scores.max(1), known_distances(held_out.features, known))
     if strangers is not None:
         tops = softmax(strangers.logits, temperature=temperature).max(1)
         distance = loosened(distance, known_distances(strangers.features, known)[tops >= score], len(tops))

@@ -41,7 +41,8 @@ def finish(
     num_classes = len(split.train.labels)
     network = restore_best(folder, config, num_classes=num_classes, half=packaging.half).to(device)
     parts = _judge_parts(network, config, split, say)
-    judgement = _calibrate(parts, _strangers(network, config, packaging, num_classes))
+    strangers = _strangers(network, config, packaging, num_classes)
+    judgement = _calibrate(parts, strangers, num_known=packaging.num_known)
     results = _results(folder, parts, judgement.calibration) | {"packaging": packaging.describe()}
     artifact = write_artifact(folder, config, network, results=results, judgement=judgement, packaging=packaging)
     results["artifact"] = {"sha256": artifact.sha256, "num_bytes": size_of(artifact)}
@@ -84,7 +85,7 @@ def _strangers(network: nn.Module, config: TrainConfig, packaging: Packaging, nu
     return answers
 
 
-def _calibrate(parts: Mapping[str, Judged], strangers: Answers | None) -> Judgement:
+def _calibrate(parts: Mapping[str, Judged], strangers: Answers | None, *, num_known: int) -> Judgement:
     train, val = parts["train"], parts["val"]
     return fit_judgement(
         train.answers,
@@ -93,6 +94,7 @@ def _calibrate(parts: Mapping[str, Judged], strangers: Answers | None) -> Judgem
         held_out_targets=val.dataset.targets,
         labels=train.dataset.labels,
         strangers=strangers,
+        num_known=num_known,
     )
 
 

@@ -14,6 +14,8 @@ from classifier_core.architectures import numpy_state, resolve_architecture
 from classifier_core.artifact import MANIFEST, WEIGHTS, Artifact, LabelEntry, save_artifact
 from classifier_core.calibration import Judgement
 from classifier_core.datasets.folder import sha256_of
+from classifier_core.errors import TrainingFailed
+from classifier_core.known import MAX_VECTORS, NEIGHBOURS
 from classifier_core.training import run_folder
 from classifier_core.training.config import TrainConfig
 from classifier_core.training.materials import find_photos
@@ -29,9 +31,12 @@ class Packaging:
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of the labels, by language
     half: bool = False  # weights in half precision
     strangers: Path | None = None  # photos of none of the classes, to be told apart from known ones
+    num_known: int = MAX_VECTORS  # training photos whose features tell strangers; 2.6 kB each for most networks
 
     def check(self, labels: Sequence[str]) -> list[str]:
         """What is odd about it, in words. Raises TrainingFailed before a run starts that could not end."""
+        if not NEIGHBOURS <= self.num_known <= MAX_VECTORS:
+            raise TrainingFailed(f"An artifact carries features of {NEIGHBOURS} to {MAX_VECTORS} photos.")
         if self.strangers is not None:
             find_photos(self.strangers)
         other = sorted(set(self.names) - set(labels))
@@ -46,6 +51,7 @@ class Packaging:
             "names": {key: dict(names) for key, names in self.names.items()},
             "half": self.half,
             "strangers": strangers,
+            "num_known": self.num_known,
         }
 
 

@@ -318,8 +318,9 @@ def test_one_grey_channel(split, tmp_path):
     assert len(result.artifact.preprocessing.mean) == 1
 
 
-def test_half_precision_is_judged_as_it_is_stored(split, tmp_path):
-    result = train(tiny(epochs=2), split, tmp_path / "run", packaging=Packaging(half=True))
+def test_small_artifact_is_judged_as_it_is_stored(split, tmp_path):
+    result = train(tiny(epochs=2), split, tmp_path / "run", packaging=Packaging(half=True, num_known=9))
+    assert len(result.artifact.load_known_rule().features) == 9
     assert load_file(result.artifact.folder / "model.safetensors")["classifier.1.weight"].dtype == np.float16
     classifier = load_classifier(result.artifact.folder, EngineSpec("torch"), num_threads=2)
     answers = classifier.classify_files([photo.path for photo in split.val.photos], top_k=1)
@@ -443,6 +444,11 @@ class TestBrokenData:
         (tmp_path / "empty").mkdir()
         with pytest.raises(TrainingFailed, match="There are no photos in"):
             train(tiny(), split, tmp_path / "run", packaging=Packaging(strangers=tmp_path / "empty"))
+        assert not (tmp_path / "run").exists()
+
+    def test_too_few_known_photos(self, split, tmp_path):
+        with pytest.raises(TrainingFailed, match="features of 5 to 1000 photos"):
+            train(tiny(), split, tmp_path / "run", packaging=Packaging(num_known=4))
         assert not (tmp_path / "run").exists()
 
     def test_name_of_no_class_is_a_warning(self, split, tmp_path):

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from classifier_core.errors import TrainingFailed
+from classifier_core.known import MAX_VECTORS
 from classifier_core.training import config as choices
 from classifier_core.training.config import TrainConfig
 from recognizer.training.complaints import in_a_sentence
@@ -91,6 +92,13 @@ def _add_data(parser: ArgumentParser) -> None:
     # Not --run: torchrun would take it for the start of its own --run-path.
     group.add_argument("--folder", type=Path, help="of the run (default: one below media/runs, by its options)")
     group.add_argument("--strangers", type=Path, help="photos of none of the classes, to be told from known ones")
+    group.add_argument(
+        "--known-photos",
+        type=int,
+        dest="num_known",
+        default=MAX_VECTORS,
+        help=f"so many photos' features go into the artifact to tell strangers (default: {MAX_VECTORS})",
+    )
     group.add_argument("--half", action="store_true", help="store the artifact's weights in half precision")
 
 
@@ -149,10 +157,11 @@ def _add_machine(parser: ArgumentParser) -> None:
     group.add_argument("--cache-bytes", type=int, help="memory for decoded photos (default: 2 GB)")
 
 
-def _packaging(*, names: Path | None, half: bool, strangers: Path | None, **_: Any) -> "Packaging":
+def _packaging(*, names: Path | None, half: bool, strangers: Path | None, num_known: int, **_: Any) -> "Packaging":
     from classifier_core.training.packing import Packaging
 
-    return Packaging(_read_names(names) if names else {}, half=half, strangers=strangers)
+    named = _read_names(names) if names else {}
+    return Packaging(named, half=half, strangers=strangers, num_known=num_known)
 
 
 def _run_folder(data: Path, config: TrainConfig, **options: Any) -> Path:
