@@ -17,6 +17,7 @@ from classifier_core.artifact import Artifact
 from classifier_core.classifier import Classification, Classifier
 from classifier_core.datasets.archive import open_dataset
 from classifier_core.datasets.folder import part_folders, photos_below, to_label
+from classifier_core.datasets.splits import read_lists
 from classifier_core.engines import Engine, EngineOutput, EngineSpec, join_outputs, load_engine
 from classifier_core.engines.parity import softmax
 from classifier_core.errors import ClassifierError, DatasetInvalid
@@ -75,12 +76,17 @@ class Answered:
 
 
 @contextmanager
-def open_photos(source: Path) -> Iterator[tuple[Path, Photos]]:
+def open_photos(source: Path, *, split: Path | None = None, part: str = "test") -> Iterator[tuple[Path, Photos]]:
     """The photos to answer, and the folder they lie in: of a folder, or of a CSV or zip as training takes them.
 
     A folder need not be fit for training: the folder a photo lies in is its label, whatever labels there are, and
-    photos that lie in no folder have none. Raises DatasetInvalid when there is no photo.
+    photos that lie in no folder have none. With the lists of a `split`, only those of this part: train, val or test.
+
+    Raises DatasetInvalid when there is no photo.
     """
+    if split is not None:
+        yield source, _listed(split, source, part)
+        return
     if not source.is_dir():
         with open_dataset(source) as dataset:
             yield dataset.root, [(photo.path, photo.label) for photo in dataset.photos]
@@ -90,6 +96,13 @@ def open_photos(source: Path) -> Iterator[tuple[Path, Photos]]:
     if not photos:
         raise DatasetInvalid(f"{source} holds no photos. Name a folder that does.")
     yield source, photos
+
+
+def _listed(split: Path, root: Path, part: str) -> Photos:
+    photos = read_lists(split, root).parts()[part].photos
+    if not photos:
+        raise DatasetInvalid(f"{split / part}.txt lists no photos. Split again with a share for {part}.")
+    return [(photo.path, photo.label) for photo in photos]
 
 
 def answer_photos(

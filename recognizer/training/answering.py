@@ -26,6 +26,13 @@ def add_engine_options(parser: ArgumentParser) -> None:
     group.add_argument("--precision", choices=get_args(Precision))
 
 
+def add_test_option(parser: ArgumentParser) -> None:
+    """--split: judge by the photos that neither trained nor chose."""
+    parser.add_argument(
+        "--split", type=Path, help="judge by the test photos of these lists only (see `dataset split`; a run has them)"
+    )
+
+
 def find_artifact(name: str) -> Artifact:
     """The artifact in this folder, of the run in this folder, or that the registered model of this name serves.
 

@@ -259,9 +259,40 @@ def test_zoo_that_is_stopped_trains_no_other(stripes, tmp_path, monkeypatch):
     assert [folder.name for folder in (tmp_path / "out" / "runs").iterdir()] == ["tiny-scratch"]
 
 
-def test_int8_of_a_trained_network_keeps_its_accuracy(zoo, stripes, tmp_path):
-    run = zoo[0].parent / "first" / "runs" / "tiny-scratch"
+@pytest.fixture(scope="module")
+def run(zoo) -> Path:
+    return zoo[0].parent / "first" / "runs" / "tiny-scratch"
 
+
+def test_split_judges_by_its_test_photos_only(run, stripes, tmp_path):
+    call("evaluate", run, stripes, "--split", run, "--out", tmp_path / "out")
+
+    ours = json.loads((tmp_path / "out" / "metrics.json").read_bytes())
+    theirs = json.loads((run / "results.json").read_bytes())["parts"]["test"]
+    assert (ours["num_images"], ours["accuracy"]) == (theirs["num_images"], theirs["accuracy"])
+    call("compare", run, run, stripes, "--split", run, "--out", tmp_path / "both")
+    assert json.loads((tmp_path / "both" / "comparison.json").read_bytes())["num_images"] == theirs["num_images"]
+
+
+def test_split_without_test_photos_is_told(run, stripes, tmp_path):
+    for name in ("train", "val"):
+        (tmp_path / f"{name}.txt").write_bytes((run / f"{name}.txt").read_bytes())
+    (tmp_path / "test.txt").touch()
+
+    with pytest.raises(CommandError, match="lists no photos"):
+        call("evaluate", run, stripes, "--split", tmp_path, "--out", tmp_path / "out")
+
+
+def test_int8_with_a_split_calibrates_on_its_training_photos(run, stripes, tmp_path):
+    call("export", run, "--format", "int8", "--data", stripes, "--split", run, "--out", tmp_path / "int8", "--force")
+
+    certificate = json.loads((tmp_path / "int8" / "certificate.json").read_bytes())
+    parts = json.loads((run / "results.json").read_bytes())["parts"]
+    assert certificate["num_photos"] == parts["test"]["num_images"]
+    assert certificate["made_with"]["num_calibration_photos"] == parts["train"]["num_images"]
+
+
+def test_int8_of_a_trained_network_keeps_its_accuracy(run, stripes, tmp_path):
     call("export", run, "--format", "int8", "--data", stripes, "--out", tmp_path / "int8", "--force")
     call("export", run, "--format", "onnx", "--data", stripes, "--out", tmp_path / "onnx")
 
@@ -271,8 +302,7 @@ def test_int8_of_a_trained_network_keeps_its_accuracy(zoo, stripes, tmp_path):
     assert certificate["num_photos"] == 36
 
 
-def test_int8_that_loses_accuracy_is_refused(zoo, stripes, tmp_path, monkeypatch):
-    run = zoo[0].parent / "first" / "runs" / "tiny-scratch"
+def test_int8_that_loses_accuracy_is_refused(run, stripes, tmp_path, monkeypatch):
     monkeypatch.setattr("classifier_core.portable.MAX_LOSS", -1.0)  # as if any were too much
 
     with pytest.raises(CommandError, match="is lost"):

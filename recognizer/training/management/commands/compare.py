@@ -28,7 +28,7 @@ class Command(BaseCommand):
     help = "Compare two models photo by photo: difference with its interval, McNemar's test, gains and losses."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        from recognizer.training.answering import add_engine_options
+        from recognizer.training.answering import add_engine_options, add_test_option
 
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXAMPLES
@@ -36,13 +36,23 @@ class Command(BaseCommand):
         parser.add_argument("b", metavar="B")
         parser.add_argument("data", type=Path, metavar="DIR")
         parser.add_argument("--out", type=Path, help="folder for the results (default: DIR-comparison, here)")
+        add_test_option(parser)
         add_engine_options(parser)
 
     def handle(self, *, a: str, b: str, data: Path, **options: Any) -> None:
         with in_a_sentence():
             self._compare((a, b), data, **options)
 
-    def _compare(self, names: tuple[str, str], data: Path, *, out: Path | None, verbosity: int, **options: Any) -> None:
+    def _compare(
+        self,
+        names: tuple[str, str],
+        data: Path,
+        *,
+        split: Path | None,
+        out: Path | None,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
         from classifier_core import durable
         from classifier_core.comparison import compare_answers
         from classifier_core.evaluation import open_photos
@@ -51,7 +61,7 @@ class Command(BaseCommand):
 
         artifacts = [answering.find_artifact(name) for name in names]
         out = out or Path(f"{data.resolve().stem}-comparison")
-        with open_photos(data) as (_, photos):
+        with open_photos(data, split=split) as (_, photos):
             a, b = (
                 answering.answer(one, photos, answering.engine_spec(one, **options), bar=verbosity > 0)
                 for one in artifacts

@@ -11,6 +11,7 @@ from recognizer.training.complaints import in_a_sentence
 EXAMPLES = """examples:
   python manage.py evaluate fruit photos/fruit-test
   python manage.py evaluate media/runs/waste/artifact waste-test.zip --out waste-test
+  python manage.py evaluate media/runs/waste photos/waste --split media/runs/waste
   python manage.py evaluate starters/fruit photos/holidays --engine torch --precision float32
 
 ARTIFACT is an artifact's folder, a run's folder, or the name of a model that serves. DIR is a folder with a folder
@@ -24,20 +25,23 @@ class Command(BaseCommand):
     help = "Answer a folder of photos as the service would, and report how good the answers are."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        from recognizer.training.answering import add_engine_options
+        from recognizer.training.answering import add_engine_options, add_test_option
 
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXAMPLES
         parser.add_argument("artifact", metavar="ARTIFACT")
         parser.add_argument("data", type=Path, metavar="DIR")
         parser.add_argument("--out", type=Path, help="folder for the results (default: DIR-evaluation, here)")
+        add_test_option(parser)
         add_engine_options(parser)
 
     def handle(self, *, artifact: str, data: Path, **options: Any) -> None:
         with in_a_sentence():
             self._evaluate(artifact, data, **options)
 
-    def _evaluate(self, name: str, data: Path, *, out: Path | None, verbosity: int, **options: Any) -> None:
+    def _evaluate(
+        self, name: str, data: Path, *, split: Path | None, out: Path | None, verbosity: int, **options: Any
+    ) -> None:
         from classifier_core.evaluation import open_photos
         from classifier_core.reports import evaluation
         from recognizer.training import answering
@@ -46,7 +50,7 @@ class Command(BaseCommand):
         spec = answering.engine_spec(artifact, **options)
         title = data.resolve().stem
         out = out or Path(f"{title}-evaluation")
-        with open_photos(data) as (root, photos):
+        with open_photos(data, split=split) as (root, photos):
             answered = answering.answer(artifact, photos, spec, bar=verbosity > 0)
             groups = answering.near_duplicates(answered)
             metrics = evaluation.write_evaluation(answered, out, name=title, root=root, groups=groups)

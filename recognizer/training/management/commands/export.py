@@ -23,7 +23,8 @@ EXAMPLES = """examples:
 
 ARTIFACT is an artifact's folder, a run's folder, or the name of a model that serves. The file takes the pixels of a
 picture (uint8, as labels.json and certificate.json say) and gives calibrated scores. certificate.json compares its
-answers with the model's on the photos of --data. An int8 file whose accuracy is more than half a point lower is
+answers with the model's on the photos of --data. int8 needs photos to calibrate on, which do not judge: 128 drawn from
+--data, or with --split from its training photos. An int8 file whose accuracy is more than half a point lower is
 refused unless --force.
 """
 
@@ -32,12 +33,15 @@ class Command(BaseCommand):
     help = "Export a model to ONNX, in 32-bit floats or 8-bit integers, with a parity certificate."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        from recognizer.training.answering import add_test_option
+
         parser.formatter_class = RawDescriptionHelpFormatter
         parser.epilog = EXAMPLES
         parser.add_argument("artifact", metavar="ARTIFACT")
         parser.add_argument("--format", choices=("onnx", "int8"), required=True)
         parser.add_argument("--data", type=Path, required=True, help="photos by class, which the certificate is about")
-        parser.add_argument("--calibration", type=Path, help="other photos for int8 (default: 128 drawn from --data)")
+        parser.add_argument("--calibration", type=Path, help="other photos for int8 (default: see above)")
+        add_test_option(parser)
         parser.add_argument("--out", type=Path, help="a new folder (default: the architecture and format, here)")
         parser.add_argument("--force", action="store_true", help="write an int8 file that loses accuracy, too")
 
@@ -51,6 +55,7 @@ class Command(BaseCommand):
         *,
         format: str,  # noqa: A002  the option's name
         data: Path,
+        split: Path | None,
         calibration: Path | None,
         out: Path | None,
         force: bool,
@@ -72,10 +77,10 @@ class Command(BaseCommand):
         with exported(artifact, num_threads=num_threads()) as ready:
             graph, num_drawn = build_portable(load_graph(ready).onnx, artifact), 0
         reference = load_engine(artifact, EngineSpec("torch"), num_threads=num_threads())
-        with open_photos(data) as (_root, photos):
+        with open_photos(data, split=split) as (_root, photos):
             ours: Sequence[tuple[Path, str]] = [photo for photo in photos if photo[1] in label_indices(artifact)]
             if format == "int8":
-                drawn, ours = _draw(artifact, ours, calibration)
+                drawn, ours = _draw(artifact, ours, data=data, split=split, calibration=calibration)
                 graph, num_drawn = quantise(graph, drawn), len(drawn)
             prepared = _with_targets(artifact, ours)
             certificate = certify(graph, reference, artifact, prepared, num_threads=num_threads())
@@ -99,13 +104,15 @@ class Command(BaseCommand):
         self.stdout.write(f"Look at {out / 'certificate.json'}")
 
 
-def _draw(artifact: "Artifact", photos: "Photos", calibration: Path | None) -> tuple[list["Pixels"], "Photos"]:
+def _draw(
+    artifact: "Artifact", photos: "Photos", *, data: Path, split: Path | None, calibration: Path | None
+) -> tuple[list["Pixels"], "Photos"]:
     """Prepared photos to calibrate on, and the photos to judge: never the same ones."""
     from classifier_core.evaluation import open_photos, readable_pixels
     from classifier_core.quantisation import CALIBRATION
 
-    if calibration is not None:
-        with open_photos(calibration) as (_, others):
+    if calibration is not None or split is not None:
+        with open_photos(calibration or data, split=None if calibration else split, part="train") as (_, others):
             return [pixels for _, pixels in readable_pixels(artifact, _shuffled(others)[:CALIBRATION])], photos
     shuffled = _shuffled(photos)
     count = min(CALIBRATION, len(photos) // 2)
