@@ -16,7 +16,7 @@ from classifier_core import durable
 from classifier_core.artifact import Artifact
 from classifier_core.classifier import Classification, Classifier
 from classifier_core.datasets.archive import open_dataset
-from classifier_core.datasets.folder import part_folders, photos_below, to_label
+from classifier_core.datasets.folder import Dataset, part_folders, photos_below, to_label
 from classifier_core.datasets.splits import read_lists
 from classifier_core.engines import Engine, EngineOutput, EngineSpec, join_outputs, load_engine
 from classifier_core.engines.parity import softmax
@@ -84,12 +84,13 @@ def open_photos(source: Path, *, split: Path | None = None, part: str = "test") 
 
     Raises DatasetInvalid when there is no photo.
     """
-    if split is not None:
-        yield source, _listed(split, source, part)
-        return
     if not source.is_dir():
         with open_dataset(source) as dataset:
-            yield dataset.root, [(photo.path, photo.label) for photo in dataset.photos]
+            photos: Photos = [(photo.path, photo.label) for photo in dataset.photos]
+            yield dataset.root, _listed(split, dataset.root, part) if split else photos
+        return
+    if split is not None:
+        yield source, _listed(split, source, part)
         return
     is_split = bool(part_folders(source))
     photos = [(path, _label_of(path.relative_to(source), is_split=is_split)) for path in photos_below(source)]
@@ -103,6 +104,13 @@ def _listed(split: Path, root: Path, part: str) -> Photos:
     if not photos:
         raise DatasetInvalid(f"{split / part}.txt lists no photos. Split again with a share for {part}.")
     return [(photo.path, photo.label) for photo in photos]
+
+
+def never_learned(artifact: Artifact, judges: Dataset) -> bool:
+    """Whether the artifact says that its own run was judged by these photos, so that it did not learn from them."""
+    parts = artifact.provenance.get("data", {})
+    parts = parts.get("parts", {}) if isinstance(parts, dict) else {}
+    return judges.fingerprint in {parts.get(name, {}).get("sha256") for name in ("test", "val")}
 
 
 def answer_photos(

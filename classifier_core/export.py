@@ -42,6 +42,11 @@ def export_onnx(artifact: Artifact, *, num_threads: int = 2) -> dict[int, Parity
     """
     if graph_folder(artifact).exists():
         return load_graph(artifact).parity
+    with _threads_kept():
+        return _export_anew(artifact, num_threads)
+
+
+def _export_anew(artifact: Artifact, num_threads: int) -> dict[int, Parity]:
     reference = TorchEngine(artifact, EngineSpec("torch"), num_threads=num_threads, feature_map=True)
     onnx = _trace(reference, artifact)
     candidate = OpenVINOEngine(
@@ -49,6 +54,16 @@ def export_onnx(artifact: Artifact, *, num_threads: int = 2) -> dict[int, Parity
     )
     parity = _measure(reference, candidate, artifact)
     return _saved(artifact, onnx, parity).parity
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """torch's threads are the whole process's: a training that exports something first keeps its own number."""
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from classifier_core.engines import EngineSpec, load_engine
 from classifier_core.engines.latency import measure_latency
 from classifier_core.engines.openvino import has_bfloat16
 from classifier_core.errors import ClassifierError, TrainingFailed
-from classifier_core.evaluation import Answered, answer_photos
+from classifier_core.evaluation import Answered, answer_photos, never_learned
 from classifier_core.export import exported
 from classifier_core.metrics import Metrics
 from classifier_core.training import run_folder
@@ -87,7 +87,7 @@ def describe_artifact(artifact: Artifact, judges: Dataset, *, num_threads: int) 
         flops=cost.flops,
         num_bytes=size_of(artifact),
         milliseconds=measure_engines(artifact, num_threads=num_threads),
-        note="" if _never_learned(artifact, judges) else "may have learned these photos",
+        note="" if never_learned(artifact, judges) else "may have learned these photos",
     )
 
 
@@ -97,12 +97,6 @@ def _part_judged_by(result: RunResult, judges: Dataset) -> str:
         if parts.get(name, {}).get("sha256") == judges.fingerprint and name in result.figures["parts"]:
             return name
     raise TrainingFailed(f"{result.folder} was judged by other photos. Name the split it was trained with (--split).")
-
-
-def _never_learned(artifact: Artifact, judges: Dataset) -> bool:
-    parts = artifact.provenance.get("data", {})
-    parts = parts.get("parts", {}) if isinstance(parts, dict) else {}
-    return judges.fingerprint in {parts.get(name, {}).get("sha256") for name in ("test", "val")}
 
 
 def measure_engines(artifact: Artifact, *, num_threads: int) -> dict[str, float | None]:

@@ -23,8 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("service"):
             item.add_marker(pytest.mark.xdist_group("service"))
-        elif item.path.parent.name in ABOUT_ROWS and item.get_closest_marker("django_db"):
+        elif item.path.parent.name in ABOUT_ROWS and _is_about_rows(item):
             item.add_marker(pytest.mark.postgres)
+
+
+def _is_about_rows(item: pytest.Item) -> bool:
+    return bool(item.get_closest_marker("django_db")) and not item.get_closest_marker("files")
 
 
 @pytest.fixture(scope="session")

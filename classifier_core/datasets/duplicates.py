@@ -18,8 +18,9 @@ MIN_CORRELATION = 0.84  # of two 32 x 32 grey pictures
 SMALL_SIDE = 64  # pixels
 MAX_BITS_SMALL = 12
 MIN_CORRELATION_SMALL = 0.98
-# Pooled features of an ImageNet backbone, centred (see `_alike_features`). By eye on 40 pairs of shop photos: from 0.86
-# up every pair is one shelf, at 0.83 nearly every one, at 0.75 half of them.
+# Pooled features of a network trained on ImageNet, centred (see `_alike_features`). By eye on 40 pairs of shop photos,
+# with MobileNetV2: from 0.86 up every pair is one shelf, at 0.83 nearly every one, at 0.75 half of them. With
+# EfficientNet-Lite0 this finds 322 pairs among 780 such photos, each of one class, and 130 of the 168 of MobileNetV2.
 MIN_COSINE = 0.85
 
 _BLOCK = 512  # photos compared with all others at a time: 512 x 20,000 float32 take 40 MB

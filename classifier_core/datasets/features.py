@@ -1,17 +1,14 @@
 """What a trained network sees in photos: one vector each, by the same path as serving."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
-from classifier_core.artifact import MANIFEST, WEIGHTS, Artifact, load_artifact
+from classifier_core.artifact import Artifact
 from classifier_core.datasets.duplicates import is_comparable
 from classifier_core.datasets.folder import Photo
 from classifier_core.datasets.looks import Floats, Look, in_progress
@@ -41,14 +38,12 @@ def features_of(photos: Sequence[Photo], artifact: Artifact) -> Floats:
     return np.concatenate(parts)
 
 
-def comparable_features(photos: Sequence[Photo], looks: Sequence[Look], artifact: Artifact) -> Floats | None:
-    """`features_of` those that `group_near_duplicates` compares, zeros for the others; None when there are none.
+def comparable_features(photos: Sequence[Photo], looks: Sequence[Look], artifact: Artifact) -> Floats:
+    """`features_of` those that `group_near_duplicates` compares, of which there must be some; zeros for the others.
 
     Raises what `features_of` raises.
     """
     chosen = [number for number, look in enumerate(looks) if is_comparable(look)]
-    if not chosen:
-        return None
     found = features_of([photos[number] for number in chosen], artifact)
     features = np.zeros((len(photos), found.shape[1]), np.float32)
     features[chosen] = found
@@ -65,11 +60,7 @@ def _engine_of(artifact: Artifact) -> Iterator[Engine]:
     if graph_folder(artifact).exists():
         yield load_engine(artifact, spec, num_threads=num_threads)
         return
-    from classifier_core.export import export_onnx
+    from classifier_core.export import exported  # loads torch
 
-    with tempfile.TemporaryDirectory(prefix="recognizer-") as folder:
-        for name in (MANIFEST, WEIGHTS):
-            shutil.copyfile(artifact.folder / name, Path(folder, name))
-        copy = load_artifact(folder, sha256=artifact.sha256)
-        export_onnx(copy, num_threads=num_threads)
-        yield load_engine(copy, spec, num_threads=num_threads)
+    with exported(artifact, num_threads=num_threads) as ready:
+        yield load_engine(ready, spec, num_threads=num_threads)

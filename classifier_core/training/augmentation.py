@@ -46,10 +46,11 @@ def recipe_of(config: TrainConfig) -> Recipe:
         "strong": Recipe(min_area=0.25, flip=True, jitter=0.4, hue=0.05, erase=0.25),
     }
     recipe = presets[config.augmentation]
-    least = _LEAST_OF_LETTERBOX if config.fit == "letterbox" else 0.0
+    is_whole = config.fit == "letterbox"
     recoloured = config.recolour and config.channels == 3
     return Recipe(
-        min_area=max(recipe.min_area, least),
+        min_area=max(recipe.min_area, _LEAST_OF_LETTERBOX) if is_whole else recipe.min_area,
+        max_stretch=1.0 if is_whole else recipe.max_stretch,
         flip=recipe.flip and config.flip,
         jitter=recipe.jitter if config.recolour else 0.0,
         hue=recipe.hue if recoloured else 0.0,

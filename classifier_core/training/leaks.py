@@ -9,12 +9,15 @@ from classifier_core.training.config import TrainConfig
 
 
 def find_leaks(config: TrainConfig, split: Split) -> Iterator[str]:
-    """A sentence for each earlier run that this one builds on and that learned from this one's judges, by name."""
+    """A sentence for each run whose weights this one takes and that learned from photos with its judges' names.
+
+    Only those two runs are looked at, not what they started from themselves.
+    """
     judges = {part.name_of(photo) for part in (split.val, split.test) for photo in part.photos}
     for source in filter(None, (config.pretrained, config.teacher)):
         count = len(judges & run_folder.learned_names(Path(source)))
         if count:
             yield (
-                f"{source} learned from {count} of the {len(judges)} photos that judge this run, so the figures will "
-                "be too good. Give both runs the same --split."
+                f"{source} learned from photos with the names of {count} of the {len(judges)} that judge this run. If "
+                "they are the same, the figures will be too good: give both runs the same --split."
             )

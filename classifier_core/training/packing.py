@@ -36,7 +36,7 @@ class Packaging:
     def check(self, labels: Sequence[str]) -> list[str]:
         """What is odd about it, in words. Raises TrainingFailed before a run starts that could not end."""
         if not NEIGHBOURS <= self.num_known <= MAX_VECTORS:
-            raise TrainingFailed(f"An artifact carries features of {NEIGHBOURS} to {MAX_VECTORS} photos.")
+            raise TrainingFailed(f"Give --known-photos {NEIGHBOURS} to {MAX_VECTORS}: so many an artifact carries.")
         if self.strangers is not None:
             find_photos(self.strangers)
         other = sorted(set(self.names) - set(labels))

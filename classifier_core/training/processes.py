@@ -1,5 +1,6 @@
 """Several processes that train one network together, started by torchrun; alone, everything here does nothing."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,13 @@ def gather(rows: torch.Tensor, place: Place) -> torch.Tensor:
     parts = [torch.empty_like(rows) for _ in range(place.num_processes)]
     dist.all_gather(parts, rows.contiguous())
     return torch.cat(parts)
+
+
+def all_agree(text: str, place: Place, device: torch.device) -> bool:
+    """Whether all processes have the same text."""
+    digest = hashlib.sha256(text.encode()).digest()
+    rows = gather(torch.tensor([list(digest)], dtype=torch.uint8, device=device), place)
+    return bool((rows == rows[0]).all())
 
 
 def add_up(values: torch.Tensor, place: Place) -> torch.Tensor:

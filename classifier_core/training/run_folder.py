@@ -93,9 +93,10 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 def learned_names(source: Path) -> set[str]:
     """The training photos of the run that this artifact or weights file lies in; none where it lies in no run."""
-    lists = (folder / "train.txt" for folder in (source, source.parent) if (folder / CONFIG).is_file())
-    lines = next((path.read_text(encoding="utf-8").splitlines() for path in lists if path.is_file()), [])
-    return {line.partition("\t")[0] for line in lines}
+    path = source.parent / "train.txt"
+    if not (path.is_file() and (source.parent / CONFIG).is_file()):
+        return set()
+    return {line.partition("\t")[0] for line in path.read_text(encoding="utf-8").splitlines()}
 
 
 def write_json(path: Path, content: object) -> None:

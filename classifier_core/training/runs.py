@@ -27,7 +27,7 @@ from classifier_core.training.loop import Figures, fit
 from classifier_core.training.materials import Materials, check_parts, read_materials
 from classifier_core.training.network import Prepared, build_preprocessing, prepare_network
 from classifier_core.training.packing import Packaging
-from classifier_core.training.processes import joined
+from classifier_core.training.processes import all_agree, joined
 
 Say = Callable[[str], None]
 
@@ -70,6 +70,7 @@ def train(
         say = progress if place.is_first else _say_nothing
         for words in odd:
             say(words)
+        _check_alike(split, machine)
         run_folder.open_run(folder, config, split, machine, data_name=data_name)
         is_learned = (folder / run_folder.RESULTS).exists()
         if not is_learned:
@@ -77,6 +78,14 @@ def train(
         if place.is_first and not (is_learned and _is_packed(folder, packaging)):
             finish(folder, config, split, device=device, packaging=packaging, say=say)
     return read_result(folder) if place.is_first else None
+
+
+def _check_alike(split: Split, machine: Machine) -> None:
+    if machine.place.num_processes == 1:
+        return  # hashing all photos takes a moment
+    parts = "\n".join(part.fingerprint for part in split.parts().values())
+    if not all_agree(parts, machine.place, machine.device):
+        raise TrainingFailed("The processes split the photos in different ways. Split them once, and name the --split.")
 
 
 def read_result(folder: Path) -> RunResult:

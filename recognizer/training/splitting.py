@@ -7,7 +7,7 @@ from typing import Any
 from classifier_core.datasets.folder import Dataset
 from classifier_core.datasets.looks import look_at
 from classifier_core.datasets.splits import Split, read_lists, split_dataset, split_of_folders
-from recognizer.training.alike import add_no_features, group_alike, looking_artifact
+from recognizer.training.alike import add_no_features, group_alike
 
 
 def add_split_options(parser: ArgumentParser | _ArgumentGroup) -> None:
@@ -31,11 +31,11 @@ def chosen_split(
 ) -> Split:
     """The lists that are named, else the data's own folders train, val and test, else a fresh split.
 
-    Raises DatasetInvalid, ClassifierError.
+    Raises DatasetInvalid, OSError.
     """
     if split is not None:
         return read_lists(split, dataset.root)
     if (done := split_of_folders(dataset)) is not None:
         return done
-    groups = group_alike(dataset.photos, look_at(dataset.photos), looking_artifact() if features else None)
+    groups = group_alike(dataset.photos, look_at(dataset.photos), features=features)
     return split_dataset(dataset, groups=groups, val=val_share, test=test_share, seed=split_seed)

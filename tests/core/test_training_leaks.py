@@ -27,8 +27,8 @@ def test_a_start_that_learned_from_the_judges_is_told(split, tmp_path):
     artifact = run_on(Split(split.test, split.val, split.train), tmp_path / "run")
 
     [told] = find_leaks(TrainConfig("x", pretrained=str(artifact)), split)
-    assert told.startswith(f"{artifact} learned from 2 of the 4 photos that judge this run")
-    assert len(list(find_leaks(TrainConfig("x", teacher=str(tmp_path / "run")), other))) == 1
+    assert told.startswith(f"{artifact} learned from photos with the names of 2 of the 4 that judge this run.")
+    assert len(list(find_leaks(TrainConfig("x", teacher=str(artifact)), other))) == 1
 
 
 @pytest.mark.parametrize("field", ["pretrained", "teacher"])
@@ -39,4 +39,6 @@ def test_the_same_split_leaks_nothing(split, tmp_path, field):
 
 
 def test_weights_of_no_run_say_nothing(split, tmp_path):
+    write_lists(Split(split.test, split.val, split.train), tmp_path)
+
     assert not list(find_leaks(TrainConfig("x", pretrained=str(tmp_path / "weights.safetensors")), split))

@@ -447,9 +447,16 @@ class TestBrokenData:
         assert not (tmp_path / "run").exists()
 
     def test_too_few_known_photos(self, split, tmp_path):
-        with pytest.raises(TrainingFailed, match="features of 5 to 1000 photos"):
+        with pytest.raises(TrainingFailed, match="--known-photos 5 to 1000"):
             train(tiny(), split, tmp_path / "run", packaging=Packaging(num_known=4))
         assert not (tmp_path / "run").exists()
+
+    def test_start_that_saw_the_judges_is_a_warning(self, done, split, tmp_path):
+        sentences = []
+        other = Split(split.test, split.val, split.train)
+        config = tiny(pretrained=str(done.artifact.folder), epochs=1, batch_size=3)
+        train(config, other, tmp_path / "run", progress=sentences.append)
+        assert "learned from photos with the names of 30" in sentences[0]
 
     def test_name_of_no_class_is_a_warning(self, split, tmp_path):
         sentences = []

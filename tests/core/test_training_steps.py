@@ -162,7 +162,17 @@ def test_presets_leave_out_what_would_change_the_class():
     strong = recipe_of(TrainConfig("x", augmentation="strong", flip=False, recolour=False))
     assert (strong.flip, strong.jitter, strong.hue) == (False, 0, 0)
     assert recipe_of(TrainConfig("x", augmentation="strong", channels=1)).hue == 0
-    assert recipe_of(TrainConfig("x", fit="letterbox")).min_area > recipe_of(TrainConfig("x")).min_area
+
+
+def test_letterboxed_pictures_lose_little_of_their_edges():
+    picture = torch.arange(100, dtype=torch.uint8).view(1, 1, 100).repeat(1, 100, 1)
+    recipe = recipe_of(TrainConfig("x", fit="letterbox", flip=False))
+
+    columns = crop_batch([picture] * 50, recipe, size=100, generator=generator_for(0))[:, 0, 50].float()
+
+    widths = columns[:, -1] - columns[:, 0] + 1
+    assert widths.min() >= 85  # of 100
+    assert widths.min() < 92
 
 
 def test_mixup_keeps_the_larger_share():

@@ -74,6 +74,7 @@ def test_import_twice_is_one_version(installed: Path):
     assert ModelVersion.objects.count() == 1
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("damage", ["no engines", "changed graph", "no folder"])
 def test_import_again_repairs(installed: Path, fresh_process: None, damage: str):
     version, _ = import_artifact(installed, model_name="fruit")
@@ -93,6 +94,7 @@ def test_import_again_repairs(installed: Path, fresh_process: None, damage: str)
     assert serving_version(version.model_id).row == version
 
 
+@pytest.mark.files
 def test_repair_that_fails_leaves_what_serves(installed: Path, monkeypatch: pytest.MonkeyPatch):
     version, _ = import_artifact(installed, model_name="fruit")
 
@@ -106,6 +108,7 @@ def test_repair_that_fails_leaves_what_serves(installed: Path, monkeypatch: pyte
     assert load_artifact(artifact_store.folder_of(version.artifact_sha256), sha256=version.artifact_sha256)
 
 
+@pytest.mark.files
 def test_new_runtime_is_measured_at_the_next_import(installed: Path, monkeypatch: pytest.MonkeyPatch):
     # float32 stands for a fast precision, so that every CPU can run it.
     spec = EngineSpec("openvino", "cpu", "float32")
@@ -134,6 +137,7 @@ def test_same_artifact_may_be_two_models(installed: Path):
     assert artifact_store.folder_of(first.artifact_sha256).stat().st_ino == before
 
 
+@pytest.mark.files
 @pytest.mark.parametrize("file", ["artifact.json", "model.safetensors"])
 def test_missing_file_leaves_nothing(source: Path, media: Path, file: str):
     (source / file).unlink()
@@ -143,6 +147,7 @@ def test_missing_file_leaves_nothing(source: Path, media: Path, file: str):
     assert nothing_is_left(media)
 
 
+@pytest.mark.files
 def test_tampered_weights_leave_nothing(source: Path, media: Path):
     raw = bytearray((source / "model.safetensors").read_bytes())
     raw[-1] ^= 1
@@ -153,6 +158,7 @@ def test_tampered_weights_leave_nothing(source: Path, media: Path):
     assert nothing_is_left(media)
 
 
+@pytest.mark.files
 def test_weights_of_another_shape_leave_nothing(source: Path, media: Path):
     manifest = json.loads((source / "artifact.json").read_text())
     (source / "artifact.json").write_text(json.dumps(manifest | {"architecture": "resnet18"}))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import zipfile
 from io import StringIO
 from pathlib import Path
@@ -272,6 +273,24 @@ def test_split_judges_by_its_test_photos_only(run, stripes, tmp_path):
     assert (ours["num_images"], ours["accuracy"]) == (theirs["num_images"], theirs["accuracy"])
     call("compare", run, run, stripes, "--split", run, "--out", tmp_path / "both")
     assert json.loads((tmp_path / "both" / "comparison.json").read_bytes())["num_images"] == theirs["num_images"]
+
+
+def test_split_that_the_model_was_not_made_with_is_told(run, stripes, tmp_path):
+    call_command("dataset", "split", str(stripes), str(tmp_path / "other"), "--seed", "5", "--no-features")
+
+    own = call("evaluate", run, stripes, "--split", run, "--out", tmp_path / "own-test")
+    other = call("evaluate", run, stripes, "--split", tmp_path / "other", "--out", tmp_path / "other-test")
+
+    assert "may have learned these photos" not in own
+    assert "may have learned these photos" in other
+
+
+def test_split_of_a_zip(run, stripes, tmp_path):
+    shutil.make_archive(str(tmp_path / "stripes"), "zip", stripes.parent, stripes.name)
+
+    call("evaluate", run, tmp_path / "stripes.zip", "--split", run, "--out", tmp_path / "out")
+
+    assert json.loads((tmp_path / "out" / "metrics.json").read_bytes())["num_images"] < 20
 
 
 def test_split_without_test_photos_is_told(run, stripes, tmp_path):

@@ -14,6 +14,10 @@ SCENES = {
 }
 
 
+# Where the network that looks is built already.
+pytestmark = [pytest.mark.usefixtures("looking"), pytest.mark.xdist_group("documented")]
+
+
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory) -> Dataset:
     """Each scene twice: once without its right edge, once without its left one."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   python manage.py compare fruit media/runs/fruit-mobilenet_v2/artifact photos/fruit-test
+  python manage.py compare garbage media/runs/waste photos/waste --split media/runs/waste
   python manage.py compare old/artifact new/artifact waste-test.zip --out old-and-new
 
 A and B are artifact folders, run folders, or names of models that serve. Only photos of classes that both know
@@ -60,8 +61,10 @@ class Command(BaseCommand):
         from recognizer.training import answering
 
         artifacts = [answering.find_artifact(name) for name in names]
-        out = out or Path(f"{data.resolve().stem}-comparison")
-        with open_photos(data, split=split) as (_, photos):
+        title = answering.name_of(data, split)
+        out = out or Path(f"{title}-comparison")
+        with open_photos(data, split=split) as (root, photos):
+            doubts = answering.doubts(artifacts, split, root)
             a, b = (
                 answering.answer(one, photos, answering.engine_spec(one, **options), bar=verbosity > 0)
                 for one in artifacts
@@ -76,10 +79,8 @@ class Command(BaseCommand):
             out.mkdir(parents=True, exist_ok=True)
             durable.replace(out / "comparison.json", [durable.as_json(found.to_dict())])
             gained, lost = _pictures(a, b, targets=targets, answers=indices)
-            write_comparison(
-                found, out / "report.html", names=names, data=data.resolve().stem, gained=gained, lost=lost
-            )
-        for line in _told(found):
+            write_comparison(found, out / "report.html", names=names, data=title, gained=gained, lost=lost)
+        for line in [*doubts, *_told(found)]:
             self.stdout.write(line)
         self.stdout.write(f"Look at {out / 'report.html'}")
 

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand
 
 from classifier_core.errors import DatasetInvalid
-from recognizer.training.alike import add_features_options
+from recognizer.training.alike import add_features_options, group_alike, looking_artifact
 from recognizer.training.complaints import in_a_sentence
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
-    from classifier_core.artifact import Artifact
     from classifier_core.datasets.changes import Copy, Move
     from classifier_core.datasets.folder import Dataset
     from classifier_core.datasets.splits import Split
@@ -70,7 +69,7 @@ class Command(BaseCommand):
         data: Path,
         dataset: "Dataset",
         *,
-        artifact: Path,
+        artifact: Path | None,
         features: bool,
         split: Path | None,
         report: Path | None,
@@ -79,7 +78,6 @@ class Command(BaseCommand):
     ) -> None:
         from classifier_core.datasets.inspection import inspect_dataset
         from classifier_core.datasets.inspection_report import write_report
-        from recognizer.training.alike import looking_artifact
 
         seen_by = looking_artifact(artifact) if features else None
         found = inspect_dataset(dataset, artifact=seen_by, split=_existing_split(dataset, split), seed=seed)
@@ -127,15 +125,14 @@ class Command(BaseCommand):
         self._copy(plan_flips(dataset, least=least), dataset, **options)
 
     def _split(
-        self, data: Path, dataset: "Dataset", *, folder: Path, features: bool, artifact: Path, **options: Any
+        self, data: Path, dataset: "Dataset", *, folder: Path, features: bool, artifact: Path | None, **options: Any
     ) -> None:
         from classifier_core.datasets.disk import writing
         from classifier_core.datasets.splits import split_dataset, warnings_of, write_lists
-        from recognizer.training.alike import looking_artifact
 
         _refuse_zip(data)
         previous = _previous(dataset, folder)
-        groups = _groups(dataset, looking_artifact(artifact) if features else None)
+        groups = _groups(dataset, features=features, artifact=artifact)
         shares = {name: options[name] for name in ("val", "test", "seed")}
         split = split_dataset(dataset, groups=groups, previous=previous, **shares)
         with writing(str(folder)):
@@ -272,15 +269,14 @@ def _previous(dataset: "Dataset", folder: Path) -> "Split | None":
     return read_lists(folder, dataset.root, skip_gone=True) if has_lists(folder) else None
 
 
-def _groups(dataset: "Dataset", artifact: "Artifact | None") -> list[int]:
+def _groups(dataset: "Dataset", *, features: bool, artifact: Path | None) -> list[int]:
     from classifier_core.datasets.looks import look_at
-    from recognizer.training.alike import group_alike
 
     looks = look_at(dataset.photos)
     broken = sum(bool(look.problem) for look in looks)
     if broken:
         raise DatasetInvalid(f"{broken} photos cannot be read. Move them out with `dataset clean --apply`, then split.")
-    return group_alike(dataset.photos, looks, artifact)
+    return group_alike(dataset.photos, looks, features=features, artifact=artifact)
 
 
 def _split_in_words(split: "Split", dataset: "Dataset", groups: Sequence[int]) -> Iterator[str]:

@@ -48,12 +48,13 @@ class Command(BaseCommand):
 
         artifact = answering.find_artifact(name)
         spec = answering.engine_spec(artifact, **options)
-        title = data.resolve().stem
+        title = answering.name_of(data, split)
         out = out or Path(f"{title}-evaluation")
         with open_photos(data, split=split) as (root, photos):
             answered = answering.answer(artifact, photos, spec, bar=verbosity > 0)
             groups = answering.near_duplicates(answered)
+            doubts = answering.doubts([artifact], split, root)
             metrics = evaluation.write_evaluation(answered, out, name=title, root=root, groups=groups)
-        for sentence in evaluation.sentences(metrics):
+        for sentence in [*doubts, *evaluation.sentences(metrics)]:
             self.stdout.write(sentence)
         self.stdout.write(f"{spec}. Look at {out / evaluation.REPORT}")

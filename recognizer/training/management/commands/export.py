@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   python manage.py export fruit --format onnx --data photos/fruit-test
   python manage.py export media/runs/waste/artifact --format int8 --data waste.zip --out waste-int8
+  python manage.py export media/runs/waste --format int8 --data photos/waste --split media/runs/waste
 
 ARTIFACT is an artifact's folder, a run's folder, or the name of a model that serves. The file takes the pixels of a
 picture (uint8, as labels.json and certificate.json say) and gives calibrated scores. certificate.json compares its
@@ -111,12 +112,15 @@ def _draw(
     from classifier_core.evaluation import open_photos, readable_pixels
     from classifier_core.quantisation import CALIBRATION
 
-    if calibration is not None or split is not None:
-        with open_photos(calibration or data, split=None if calibration else split, part="train") as (_, others):
-            return [pixels for _, pixels in readable_pixels(artifact, _shuffled(others)[:CALIBRATION])], photos
-    shuffled = _shuffled(photos)
-    count = min(CALIBRATION, len(photos) // 2)
-    return [pixels for _, pixels in readable_pixels(artifact, shuffled[:count])], shuffled[count:]
+    if calibration is not None:
+        source = open_photos(calibration)
+    elif split is not None:
+        source = open_photos(data, split=split, part="train")
+    else:
+        shuffled, count = _shuffled(photos), min(CALIBRATION, len(photos) // 2)
+        return [pixels for _, pixels in readable_pixels(artifact, shuffled[:count])], shuffled[count:]
+    with source as (_, others):
+        return [pixels for _, pixels in readable_pixels(artifact, _shuffled(others)[:CALIBRATION])], photos
 
 
 def _shuffled(photos: "Photos") -> list[tuple[Path, str]]:
