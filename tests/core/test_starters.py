@@ -12,7 +12,8 @@ from classifier_core.export import export_onnx
 from starters.build_imagenet import build_imagenet
 from tests.photos import photos
 
-FRUIT = Path(__file__).resolve().parents[2] / "starters" / "fruit"
+STARTERS = Path(__file__).resolve().parents[2] / "starters"
+MAX_BYTES = 20_000_000  # of all that the repository ships
 
 
 def serving(artifact: Artifact) -> Classifier:
@@ -25,13 +26,21 @@ def imagenet(tmp_path_factory) -> Classifier:
     return serving(build_imagenet(tmp_path_factory.mktemp("starters") / "imagenet"))
 
 
+def shipped(name: str, scratch: Path) -> Classifier:
+    """This starter, from a copy: the export is written beside it."""
+    for file in ("artifact.json", "model.safetensors"):
+        (scratch / file).write_bytes((STARTERS / name / file).read_bytes())
+    return serving(load_artifact(scratch))
+
+
 @pytest.fixture(scope="module")
 def fruit(tmp_path_factory) -> Classifier:
-    folder = tmp_path_factory.mktemp("starters") / "fruit"
-    folder.mkdir()
-    for name in ("artifact.json", "model.safetensors"):
-        (folder / name).write_bytes((FRUIT / name).read_bytes())
-    return serving(load_artifact(folder))
+    return shipped("fruit", tmp_path_factory.mktemp("fruit"))
+
+
+@pytest.fixture(scope="module", params=["ghostnet", "mobilenet"])
+def garbage(request, tmp_path_factory) -> Classifier:
+    return shipped(f"garbage/{request.param}", tmp_path_factory.mktemp("garbage"))
 
 
 def best(classifier: Classifier, path: Path) -> str:
@@ -81,7 +90,14 @@ def test_fruit_explains_itself(fruit):
     assert artifact.load_known_rule().features.shape == (592, 1280)
     [figures] = artifact.provenance["evaluations"]
     assert (figures["dataset"], figures["num_images"], figures["accuracy"]) == ("fruit (test)", 94, 1.0)
-    assert not (FRUIT / "engines").exists()
+
+
+def test_shipped_starters_are_small():
+    files = [path for path in STARTERS.rglob("*") if path.suffix in {".json", ".safetensors"}]
+
+    assert len(files) == 6
+    assert sum(path.stat().st_size for path in files) < MAX_BYTES
+    assert not list(STARTERS.rglob("engines"))
 
 
 def test_fruit_names_fruit(fruit):
@@ -91,6 +107,24 @@ def test_fruit_names_fruit(fruit):
 
     assert sum(answer.scores[0].label == path.parent.name for path, answer in answers) >= 39
     assert sum(bool(answer.known) for _, answer in answers) >= 38
+
+
+def test_garbage_explains_itself(garbage):
+    artifact = garbage.artifact
+
+    assert {label.key: label.names["zh"] for label in artifact.labels}["glass"] == "玻璃"
+    assert artifact.calibration
+    assert artifact.load_known_rule().features.shape == (200, 1280)
+    [figures] = artifact.provenance["evaluations"]
+    assert (figures["dataset"], figures["num_images"]) == ("garbage (test)", 217)
+
+
+def test_garbage_names_garbage(garbage):
+    by_class = [sorted(folder.glob("*.jpg"))[:6] for folder in sorted(photos("garbage").iterdir())]
+
+    answers = list(garbage.classify_files(itertools.chain.from_iterable(by_class), top_k=1))
+
+    assert sum(answer.scores[0].label == path.parent.name for path, answer in answers) >= 30
 
 
 def test_strangers_are_no_fruit(fruit):
