@@ -23,7 +23,6 @@ _QUANTISED = (
     "Conv", "Gemm", "MatMul", "Relu", "Clip", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat",
     "Reshape", "Flatten",
 )  # fmt: skip
-_BATCH_SIZE = 8
 _PERCENTILE = 99.99  # of an activation's values lie in its range; the rest is cut off
 
 
@@ -76,11 +75,8 @@ def _ends(path: Path) -> list[str]:
 
 class _Photos(CalibrationDataReader):
     def __init__(self, pixels: Sequence[Pixels]) -> None:
-        self._batches = self._in_batches(pixels)
+        # One at a time: the histograms want batches of one size.
+        self._photos: Iterator[dict[str, np.ndarray]] = ({PIXELS: one[None]} for one in pixels)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self._batches, None)
-
-    def _in_batches(self, pixels: Sequence[Pixels]) -> Iterator[dict[str, np.ndarray]]:
-        for start in range(0, len(pixels), _BATCH_SIZE):
-            yield {PIXELS: np.stack(pixels[start : start + _BATCH_SIZE])}
+        return next(self._photos, None)

@@ -1,6 +1,8 @@
 """Fixtures for all tests. A unit test has a media folder of its own; a service test has the real thing."""
 
+import fcntl
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -70,10 +72,18 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def prepared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder after the first start: tables, admin, starter models. Copy it, never change it."""
-    data_dir = tmp_path_factory.mktemp("prepared")
-    prepare_data(data_dir)
-    return data_dir
+    """A data folder after the first start: tables, admin, starter models. Copy it, never change it.
+
+    Half a minute of work, so the processes of one test run share it.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with (shared / "prepared.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "prepared").exists():
+            prepare_data(own / "preparing")
+            (own / "preparing").rename(shared / "prepared")
+    return shared / "prepared"
 
 
 @pytest.fixture(scope="session")

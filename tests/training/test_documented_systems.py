@@ -18,6 +18,7 @@ SECTIONS = {
     "fruit": "Fruit, with MobileNetV2",
     "garbage": "Household garbage, with GhostNet",
     "cars": "Car colours, with MobileNet",
+    "resnet": "Garbage, with ResNet",
     "digits": "Handwritten digits",
     "files": "Smaller files",
 }
