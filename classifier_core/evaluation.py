@@ -19,6 +19,7 @@ from classifier_core.datasets.archive import open_dataset
 from classifier_core.datasets.folder import Dataset, part_folders, photos_below, to_label
 from classifier_core.datasets.splits import read_lists
 from classifier_core.engines import Engine, EngineOutput, EngineSpec, join_outputs, load_engine
+from classifier_core.engines.graph import graph_folder
 from classifier_core.engines.parity import softmax
 from classifier_core.errors import ClassifierError, DatasetInvalid
 from classifier_core.metrics import Floats, Metrics, measure
@@ -156,9 +157,9 @@ def load_any_engine(artifact: Artifact, spec: EngineSpec, *, num_threads: int) -
 
     Raises EngineUnavailable, ExportFailed.
     """
-    if spec.engine != "openvino":
+    if spec.engine != "openvino" or graph_folder(artifact).exists():
         return load_engine(artifact, spec, num_threads=num_threads)
-    from classifier_core.export import exported
+    from classifier_core.export import exported  # loads torch
 
     with exported(artifact, num_threads=num_threads) as ready:
         return load_engine(ready, spec, num_threads=num_threads)

@@ -1,9 +1,8 @@
 """What a trained network sees in photos: one vector each, by the same path as serving."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -12,8 +11,8 @@ from classifier_core.artifact import Artifact
 from classifier_core.datasets.duplicates import is_comparable
 from classifier_core.datasets.folder import Photo
 from classifier_core.datasets.looks import Floats, Look, in_progress
-from classifier_core.engines import Engine, EngineSpec, load_engine
-from classifier_core.engines.graph import graph_folder
+from classifier_core.engines import EngineSpec
+from classifier_core.evaluation import load_any_engine
 from classifier_core.preprocessing import Pixels, Preprocessing
 
 _BATCH_SIZE = 16
@@ -27,7 +26,8 @@ def features_of(photos: Sequence[Photo], artifact: Artifact) -> Floats:
     Raises OSError, ImageRefused and ImageUndecodable for a photo that cannot be read; EngineUnavailable,
     EngineFailed and ExportFailed.
     """
-    with _engine_of(artifact) as engine, ThreadPoolExecutor(os.cpu_count()) as threads:
+    engine = load_any_engine(artifact, EngineSpec("openvino"), num_threads=os.cpu_count() or 1)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
         starts = range(0, len(photos), _BATCH_SIZE)
         load = partial(_load, preprocessing=artifact.preprocessing)
         batches = (list(threads.map(load, photos[start : start + _BATCH_SIZE])) for start in starts)
@@ -52,15 +52,3 @@ def comparable_features(photos: Sequence[Photo], looks: Sequence[Look], artifact
 
 def _load(photo: Photo, preprocessing: Preprocessing) -> Pixels:
     return preprocessing.load(photo.path.read_bytes())
-
-
-@contextmanager
-def _engine_of(artifact: Artifact) -> Iterator[Engine]:
-    spec, num_threads = EngineSpec("openvino"), os.cpu_count() or 1
-    if graph_folder(artifact).exists():
-        yield load_engine(artifact, spec, num_threads=num_threads)
-        return
-    from classifier_core.export import exported  # loads torch
-
-    with exported(artifact, num_threads=num_threads) as ready:
-        yield load_engine(ready, spec, num_threads=num_threads)

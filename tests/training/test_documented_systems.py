@@ -31,7 +31,6 @@ SHORTER = {
     "--teacher-size": "32",
     "--known-photos": "5",
 }
-NUM_ARCHS = 2  # of the many of a zoo
 PHOTOS = {
     "fruit": {"apple": 12, "banana": 8, "kiwi": 10},
     "garbage": {"cardboard": 9, "glass": 8, "paper": 12},
@@ -79,10 +78,6 @@ def commands_of(section: str) -> list[list[str]]:
 
 def shortened(words: list[str]) -> list[str]:
     short = [SHORTER.get(before, word) for before, word in zip(["", *words], words, strict=False)]
-    if "--archs" in words:
-        start = words.index("--archs") + 1
-        end = next(number for number, word in enumerate([*words[start:], "--"], start) if word.startswith("--"))
-        short[start : max(start, end - NUM_ARCHS)] = []
     return [*short, "--force"] if "int8" in words else short  # what keeps accuracy on photos may not on noise
 
 
