@@ -81,8 +81,6 @@ def train(
 
 
 def _check_alike(split: Split, machine: Machine) -> None:
-    if machine.place.num_processes == 1:
-        return  # hashing all photos takes a moment
     parts = "\n".join(part.fingerprint for part in split.parts().values())
     if not all_agree(parts, machine.place, machine.device):
         raise TrainingFailed("The processes split the photos in different ways. Split them once, and name the --split.")
