@@ -1,12 +1,16 @@
 """What happens to every request before any view: refusals, and what its log lines say."""
 
+import logging
 import threading
+import uuid
 from collections.abc import Callable
 from http import HTTPStatus
 
 import structlog
+from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django_structlog.middlewares import RequestMiddleware
 
@@ -15,8 +19,18 @@ from recognizer.problems import RETRY_SECONDS, failed
 UPLOAD_PAGE = "/"
 MAX_LARGE_BODIES = 4
 LARGE_TEXT_BYTES = 5_000_000  # JSON
+_requests = logging.getLogger("django_structlog")
 GetResponse = Callable[[HttpRequest], HttpResponse]
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+RECOGNISE = ("/api/predict/", "/api/predict")
+
+
+class PagePolicyMiddleware(CSPMiddleware):
+    """What pages may load. The answer to an upload is no page, and making the header is work."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        is_page = request.path_info not in RECOGNISE
+        return super().process_response(request, response) if is_page else response
 
 
 class BodyLimitMiddleware:
@@ -47,8 +61,19 @@ class BodyLimitMiddleware:
 class RequestLogMiddleware(RequestMiddleware):
     """Lines with the address of the connection, or the one that a trusted proxy names.
 
-    The library would believe X-Real-IP and its like, which any client may send, and search every request for them.
+    The library would believe X-Real-IP and its like, which any client may send, and search every request for them. It
+    makes two lines of each request; where nobody sees those, a stranger's other lines get their names and no more.
     """
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if settings.SESSION_COOKIE_NAME in request.COOKIES or _requests.isEnabledFor(logging.INFO):
+            return super().__call__(request)  # type: ignore[return-value]
+        structlog.contextvars.bind_contextvars(request_id=str(uuid.uuid4()), user_id=None)
+        self.bind_ip(request)
+        try:
+            return self.get_response(request)  # type: ignore[return-value]
+        finally:
+            structlog.contextvars.clear_contextvars()
 
     @classmethod
     def bind_ip(cls, request: HttpRequest) -> None:

@@ -95,7 +95,7 @@ MIDDLEWARE = [
     "recognizer.metrics.RequestMetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "recognizer.middleware.PagePolicyMiddleware",
     "recognizer.admin_site.AdminPolicyMiddleware",
     "recognizer.middleware.BodyLimitMiddleware",
     "recognizer.middleware.SameOriginMiddleware",
@@ -267,6 +267,7 @@ if not re.fullmatch(r"off|\d+/(sec|min|hour|day)", RECOGNIZER_RATE_LIMIT):
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.AllowAny"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "recognizer.negotiation.QuickNegotiation",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["recognizer.predictions.parsers.BoundedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils.translation import get_language
 
 from recognizer.predictions.answers import WRITTEN_BY_WORKER, unpack
@@ -16,6 +16,7 @@ from recognizer.registry.models import Label, ModelVersion
 
 UNUSED = ("manifest", "parity")  # long texts of a version that no answer shows
 NAMES_SECONDS = 5.0
+NOBODY = UUID(int=0)
 Names = dict[tuple[int, str], str]
 _names: dict[str | None, dict[tuple[int, str], tuple[str, float]]] = {}  # by language: a Names, and time.monotonic()
 
@@ -79,7 +80,7 @@ def _describe(row: Prediction, names: Names, reviews: Iterable[Review]) -> dict[
     return {
         "id": str(row.pk),
         "status": row.status,
-        "url": reverse("api:prediction", args=[row.pk]),
+        "url": _url("api:prediction", row.pk),
         "created_at": row.created_at.isoformat(),
         "finished_at": row.finished_at.isoformat() if row.finished_at else None,
         "image": _image(row),
@@ -112,7 +113,16 @@ def _image(row: Prediction) -> dict[str, Any] | None:
 
 
 def image_url(prediction: UUID, kind: str) -> str:
-    return reverse(f"api:prediction-{kind}", args=[prediction])
+    return _url(f"api:prediction-{kind}", prediction)
+
+
+def _url(name: str, prediction: UUID) -> str:
+    return _url_of_nobody(name, get_script_prefix()).replace(str(NOBODY), str(prediction))
+
+
+@lru_cache(16)
+def _url_of_nobody(name: str, _prefix: str) -> str:
+    return reverse(name, args=[NOBODY])
 
 
 def _model(row: Prediction) -> dict[str, Any]:

@@ -98,7 +98,9 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
             return [row for row in self._next_batch(limit, alone=alone) if row.start(lease)]
 
     def _next_batch(self, limit: int, *, alone: bool) -> list["Prediction"]:
-        rows = list(self.raw(_next_pending(), [limit]))
+        with connection.cursor() as cursor:
+            cursor.execute(_next_pending(), [limit])
+            rows = [_claimable(*values) for values in cursor.fetchall()]
         if rows and rows[0].attempts > 0:
             return rows[:1] if alone else []
         return [row for row in rows if row.model_id == rows[0].model_id and row.attempts == 0]
@@ -284,10 +286,19 @@ def _next_pending() -> str:
     """
     lock = " FOR UPDATE OF prediction SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
     return f"""
-        SELECT prediction.*, image.blob_id FROM predictions_prediction prediction
+        SELECT prediction.id, prediction.model_id, prediction.attempts, prediction.top_k, image.blob_id
+        FROM predictions_prediction prediction
         LEFT JOIN predictions_uploadedimage image ON image.id = prediction.image_id
         WHERE prediction.status = 'pending' ORDER BY prediction.created_at, prediction.id LIMIT %s{lock}
     """  # noqa: S608 - no value in it
+
+
+def _claimable(pk: str | uuid.UUID, model_id: int, attempts: int, top_k: int, blob_id: str | None) -> Prediction:
+    """What answering needs of a row. It has no answer, so its other fields are those of a new one."""
+    pk = pk if isinstance(pk, uuid.UUID) else uuid.UUID(pk)  # SQLite keeps it as text
+    row = Prediction(id=pk, model_id=model_id, attempts=attempts, top_k=top_k)
+    row._state.adding, row.blob_id = False, blob_id
+    return row
 
 
 def _milliseconds(start: datetime | None, end: datetime | None) -> float | None:
