@@ -19,9 +19,11 @@ SECTIONS = {
     "garbage": "Household garbage, with GhostNet",
     "cars": "Car colours, with MobileNet",
     "resnet": "Garbage, with ResNet",
+    "zoo": "Many networks in one table",
     "digits": "Handwritten digits",
     "files": "Smaller files",
 }
+NUM_ARCHS = 2  # of a command that lists many
 # What makes the real commands long; the rest of each is run as it is written.
 SHORTER = {
     "--epochs": "1",
@@ -78,6 +80,10 @@ def commands_of(section: str) -> list[list[str]]:
 
 def shortened(words: list[str]) -> list[str]:
     short = [SHORTER.get(before, word) for before, word in zip(["", *words], words, strict=False)]
+    if "--archs" in words:
+        start = words.index("--archs") + 1
+        end = next(number for number, word in enumerate([*words[start:], "--"], start) if word.startswith("--"))
+        short[start : max(start, end - NUM_ARCHS)] = []
     return [*short, "--force"] if "int8" in words else short  # what keeps accuracy on photos may not on noise
 
 
