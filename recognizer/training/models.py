@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from django.conf import settings
-from django.db import models, transaction
-from django.db.models import Max
+from django.db import IntegrityError, models, transaction
+from django.db.models import Max, Q
 from django.utils.timezone import now
 
 from recognizer.predictions.models import Blob, UploadedImage
@@ -248,7 +248,13 @@ class DatasetSnapshot(Job):
     class Meta:
         ordering = ["-pk"]
         verbose_name = "dataset snapshot"
-        constraints = [models.UniqueConstraint(fields=["model", "number"], name="snapshot_number_once_per_model")]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "number"], name="snapshot_number_once_per_model"),
+            # Two at once would give photos of one group two parts.
+            models.UniqueConstraint(
+                fields=["model"], name="one_freeze_at_a_time_per_model", condition=Q(status="running")
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.model.name} snapshot {self.number}"
@@ -257,6 +263,14 @@ class DatasetSnapshot(Job):
         if not self._state.adding:
             raise TypeError("A snapshot is never edited; freeze a new one.")
         super().save(*args, **kwargs)
+
+    def start(self) -> bool:
+        """Take the job. False means it is not pending any more, or another snapshot of the model is being frozen."""
+        try:
+            with transaction.atomic():
+                return super().start()
+        except IntegrityError:
+            return False
 
 
 def bury(collector: Any, field: Any, items: Any, using: str) -> None:
