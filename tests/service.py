@@ -94,7 +94,7 @@ class RunningService:
         return self.said()[self._said_before :]
 
     def pids(self) -> dict[str, int]:
-        """The running children by name: broker, worker, beat, web."""
+        """The running children by name: broker, worker, trainer, beat, web."""
         rows = json.loads((run_dir(self.data_dir) / "children.json").read_text())
         return {row["name"]: row["pid"] for row in rows if is_alive(row["pid"])}
 

@@ -49,18 +49,20 @@ DEFAULT_LIMITS = ArchiveLimits()
 
 
 @contextmanager
-def open_dataset(source: Path | str, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> Iterator[Dataset]:
+def open_dataset(
+    source: Path | str, *, limits: ArchiveLimits = DEFAULT_LIMITS, min_labels: int = 2
+) -> Iterator[Dataset]:
     """The data set of a folder, a CSV or a zip; a zip is unpacked into a temporary folder while this is open.
 
     Raises DatasetInvalid, DatasetUnwritable.
     """
     source = Path(source)
     if not (source.is_file() and source.suffix.lower() == ".zip"):
-        yield load_dataset(source)
+        yield load_dataset(source, min_labels=min_labels)
         return
     with tempfile.TemporaryDirectory(prefix="recognizer-", ignore_cleanup_errors=True) as folder:
         unpack(source, Path(folder), limits=limits)
-        yield load_dataset(_descended(Path(folder)))
+        yield load_dataset(_descended(Path(folder)), min_labels=min_labels)
 
 
 def unpack(source: Path, folder: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> None:

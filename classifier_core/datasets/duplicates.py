@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from classifier_core.datasets.folder import Photo
-from classifier_core.datasets.looks import Floats, Look, hashes_of, in_progress, look_at, turned
+from classifier_core.datasets.looks import Floats, Look, Signs, hashes_of, in_progress, look_at, turned
 
 # Chosen by eye on 160 pairs of shop, product and web photos: all pairs within both limits showed one object from one
 # place, or one picture processed twice; of the pairs with 54 to 62 different bits about half did.
@@ -38,13 +38,15 @@ class DuplicatePair:
     bits: int  # in which the hashes differ, 0-256
 
 
-def find_duplicates(looks: Sequence[Look]) -> list[DuplicatePair]:
+def find_duplicates(looks: Sequence[Look], *, num_new: int | None = None) -> list[DuplicatePair]:
     """All pairs of photos that are the same or nearly, the most alike first. Unreadable photos have only exact ones.
 
-    Turned and mirrored copies count. Takes seconds for some thousand photos; the time grows with the square.
+    With `num_new` only near ones with one of the so many first. Turned and mirrored copies count. Takes seconds for
+    some thousand photos; the time grows with the square, or with how many are new.
     """
     exact = [DuplicatePair(first, second, "exact", 0) for first, second in _same_bytes(looks)]
-    return sorted([*exact, *_near_pairs(looks)], key=lambda pair: (pair.kind, pair.bits, pair.first, pair.second))
+    near = _near_pairs(looks, len(looks) if num_new is None else num_new)
+    return sorted([*exact, *near], key=lambda pair: (pair.kind, pair.bits, pair.first, pair.second))
 
 
 def group_near_duplicates(
@@ -59,8 +61,8 @@ def group_near_duplicates(
     pairs = [(pair.first, pair.second) for pair in find_duplicates(looks)]
     if features is not None:
         compared = [number for number, look in enumerate(looks) if is_comparable(look)]
-        pairs += [(compared[first], compared[second]) for first, second in _alike_features(features[compared])]
-    return _connected(pairs, len(photos))
+        pairs += [(compared[first], compared[second]) for first, second in find_alike(features[compared])]
+    return connect(pairs, len(photos))
 
 
 def is_comparable(look: Look) -> bool:
@@ -68,7 +70,8 @@ def is_comparable(look: Look) -> bool:
     return look.shorter_side >= SMALL_SIDE
 
 
-def _connected(pairs: Sequence[tuple[int, int]], count: int) -> list[int]:
+def connect(pairs: Sequence[tuple[int, int]], count: int) -> list[int]:
+    """A group number for each of so many: those that pairs connect, also by way of others, are one group."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -85,26 +88,27 @@ def _same_bytes(looks: Sequence[Look]) -> Iterator[tuple[int, int]]:
             yield first[look.sha256], number
 
 
-def _near_pairs(looks: Sequence[Look]) -> Iterator[DuplicatePair]:
+def _near_pairs(looks: Sequence[Look], num_new: int) -> Iterator[DuplicatePair]:
     readable = np.array([number for number, look in enumerate(looks) if look.grey is not None], np.intp)
+    num_new = int(np.searchsorted(readable, num_new))
     if len(readable) < 2:
         return
     hashes = hashes_of(looks)
-    starts = range(0, len(readable), _BLOCK)
+    starts = range(0, num_new, _BLOCK)
     for start in in_progress(starts, "Comparing photos", total=len(starts)):
-        for first, second, bits in zip(*_alike_hashes(hashes, start), strict=True):
+        for first, second, bits in zip(*_alike_hashes(hashes, start, min(start + _BLOCK, num_new)), strict=True):
             pair = int(readable[first]), int(readable[second])
             if _is_near(looks[pair[0]], looks[pair[1]], int(bits)):
                 yield DuplicatePair(*pair, "near", int(bits))
 
 
-def _alike_hashes(hashes: Floats, start: int) -> tuple[Indices, Indices, Floats]:
+def _alike_hashes(hashes: Signs, start: int, end: int) -> tuple[Indices, Indices, Floats]:
     """Pairs of one block with all later photos, and in how many bits they differ, over the eight orientations."""
-    block = hashes[start : start + _BLOCK, 0]
+    block = hashes[start:end, 0].astype(np.float32)  # the product of integers is many times slower
     size = hashes.shape[2]
-    agreement = block @ hashes[start:, 0].T
+    agreement = block @ hashes[start:, 0].T.astype(np.float32)
     for orientation in range(1, 8):
-        np.maximum(agreement, block @ hashes[start:, orientation].T, out=agreement)
+        np.maximum(agreement, block @ hashes[start:, orientation].T.astype(np.float32), out=agreement)
     bits = (size - agreement) / 2
     first, second = np.nonzero(np.triu(bits <= MAX_BITS, 1))
     return first + start, second + start, bits[first, second]
@@ -128,8 +132,8 @@ def _correlation(one: Look, other: Look) -> float:
     return float(np.max(moving @ fixed / np.maximum(norms, 1e-6)))
 
 
-def _alike_features(features: Floats) -> list[tuple[int, int]]:
-    """Pairs whose features point the same way, seen from the middle of the data set.
+def find_alike(features: Floats, *, num_new: int | None = None) -> list[tuple[int, int]]:
+    """Pairs whose features point the same way, seen from the middle of all; with `num_new` those with a new one.
 
     From the origin all photos of shelves lie in one direction; from their mean only those of one shelf do.
     """
@@ -137,8 +141,9 @@ def _alike_features(features: Floats) -> list[tuple[int, int]]:
         return []
     centred = features - features.mean(0)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+    num_new = len(features) if num_new is None else num_new
     pairs: list[tuple[int, int]] = []
-    for start in range(0, len(centred), _BLOCK):
-        close = np.triu(centred[start : start + _BLOCK] @ centred[start:].T >= MIN_COSINE, 1)
+    for start in range(0, num_new, _BLOCK):
+        close = np.triu(centred[start : min(start + _BLOCK, num_new)] @ centred[start:].T >= MIN_COSINE, 1)
         pairs += [(int(first) + start, int(second) + start) for first, second in np.argwhere(close)]
     return pairs

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 
@@ -13,29 +12,40 @@ from classifier_core.datasets.folder import Photo
 from classifier_core.datasets.looks import Floats, Look, in_progress
 from classifier_core.engines import EngineSpec
 from classifier_core.evaluation import load_any_engine
-from classifier_core.preprocessing import Pixels, Preprocessing
 
 _BATCH_SIZE = 16
+
+
+class Eye:
+    """A network that looks at pictures.
+
+    An artifact without an exported graph is exported into a temporary folder (seconds, loads torch).
+    Raises EngineUnavailable, EngineFailed and ExportFailed.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._engine = load_any_engine(artifact, EngineSpec("openvino"), num_threads=os.cpu_count() or 1)
+        self._load = artifact.preprocessing.load
+
+    def features(self, raws: Sequence[bytes]) -> Floats:
+        """The pooled features of encoded pictures, float32 [N, F]. Raises ImageRefused, ImageUndecodable."""
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            return self._engine.run(np.stack(list(threads.map(self._load, raws)))).features
 
 
 def features_of(photos: Sequence[Photo], artifact: Artifact) -> Floats:
     """The pooled features of readable photos, float32 [N, F], on OpenVINO.
 
-    An artifact without an exported graph is exported into a temporary folder (seconds, loads torch).
-
-    Raises OSError, ImageRefused and ImageUndecodable for a photo that cannot be read; EngineUnavailable,
-    EngineFailed and ExportFailed.
+    Raises what an Eye raises, and OSError for a photo that cannot be read.
     """
-    engine = load_any_engine(artifact, EngineSpec("openvino"), num_threads=os.cpu_count() or 1)
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        starts = range(0, len(photos), _BATCH_SIZE)
-        load = partial(_load, preprocessing=artifact.preprocessing)
-        batches = (list(threads.map(load, photos[start : start + _BATCH_SIZE])) for start in starts)
-        parts = [
-            engine.run(np.stack(batch)).features
+    eye, starts = Eye(artifact), range(0, len(photos), _BATCH_SIZE)
+    batches = (photos[start : start + _BATCH_SIZE] for start in starts)
+    return np.concatenate(
+        [
+            eye.features([photo.path.read_bytes() for photo in batch])
             for batch in in_progress(batches, "Computing features", total=len(starts))
         ]
-    return np.concatenate(parts)
+    )
 
 
 def comparable_features(photos: Sequence[Photo], looks: Sequence[Look], artifact: Artifact) -> Floats:
@@ -48,7 +58,3 @@ def comparable_features(photos: Sequence[Photo], looks: Sequence[Look], artifact
     features = np.zeros((len(photos), found.shape[1]), np.float32)
     features[chosen] = found
     return features
-
-
-def _load(photo: Photo, preprocessing: Preprocessing) -> Pixels:
-    return preprocessing.load(photo.path.read_bytes())

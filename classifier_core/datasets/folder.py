@@ -65,22 +65,22 @@ class Dataset:
         return Dataset(self.root, _in_order(photos), self.labels)
 
 
-def load_dataset(source: Path | str) -> Dataset:
+def load_dataset(source: Path | str, *, min_labels: int = 2) -> Dataset:
     """The photos of an ImageFolder or of a CSV of path,label (paths relative to the CSV).
 
     A folder whose folders are all named train, val or test counts as one data set that is already split. Hidden
     files and files that are not named like a photo are passed over (`passed_over` lists them). For a zip, see
     `archive.open_dataset`.
 
-    Raises DatasetInvalid: nothing there, no class, an empty class, only one class, two names for one class.
+    Raises DatasetInvalid: nothing there, no class, an empty class, fewer classes, two names for one class.
     """
     source = Path(source)
     if source.is_dir():
-        return _from_folder(source)
+        return _from_folder(source, min_labels)
     if not source.exists():
         raise DatasetInvalid(f"{source} is not there. Name a folder with a folder of photos for each class.")
     if source.suffix.lower() == ".csv":
-        return _from_csv(source)
+        return _from_csv(source, min_labels)
     raise DatasetInvalid(
         f"{source} is neither a folder nor a .csv or .zip file. Name a folder with a folder of photos for each class."
     )
@@ -98,10 +98,10 @@ def passed_over(root: Path) -> list[Path]:
     return [path for path in _files(root) if path.suffix.lower() not in PHOTO_SUFFIXES]
 
 
-def build_dataset(root: Path, photos: Iterable[Photo], labels: Iterable[str]) -> Dataset:
+def build_dataset(root: Path, photos: Iterable[Photo], labels: Iterable[str], *, min_labels: int = 2) -> Dataset:
     """A data set after checking its labels. Raises DatasetInvalid."""
     photos, labels = _in_order(photos), tuple(sorted(labels))
-    _check_labels(root, labels)
+    _check_labels(root, labels, min_labels)
     dataset = Dataset(root, photos, labels)
     empty = [label for label, count in dataset.count().items() if not count]
     if empty:
@@ -138,12 +138,12 @@ def to_label(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _from_folder(root: Path) -> Dataset:
+def _from_folder(root: Path, min_labels: int) -> Dataset:
     tops = list(part_folders(root)) or [root]
     folders = [folder for top in tops for folder in photo_folders(top)]
     labels = _labels_of(root, folders)
     photos = [Photo(path, labels[folder]) for folder in folders for path in photos_below(folder)]
-    return build_dataset(root, photos, set(labels.values()))
+    return build_dataset(root, photos, set(labels.values()), min_labels=min_labels)
 
 
 def _labels_of(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
@@ -156,13 +156,13 @@ def _labels_of(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
     return labels
 
 
-def _from_csv(path: Path) -> Dataset:
+def _from_csv(path: Path, min_labels: int) -> Dataset:
     rows = [row for row in csv.reader(_lines(path)) if any(cell.strip() for cell in row)]
     if rows and [cell.strip().lower() for cell in rows[0][:2]] == ["path", "label"]:
         rows = rows[1:]
     photos = [_photo_of(path, number, row) for number, row in enumerate(rows, 1)]
     _check_csv(path, photos)
-    return build_dataset(path.parent, photos, {photo.label for photo in photos})
+    return build_dataset(path.parent, photos, {photo.label for photo in photos}, min_labels=min_labels)
 
 
 def _lines(path: Path) -> list[str]:
@@ -194,10 +194,10 @@ def _check_csv(path: Path, photos: Sequence[Photo]) -> None:
         raise DatasetInvalid(f"{path}: {len(twice)} photos are listed more than once, the first is {twice[0].name}.")
 
 
-def _check_labels(root: Path, labels: Sequence[str]) -> None:
+def _check_labels(root: Path, labels: Sequence[str], min_labels: int) -> None:
     if not labels:
         raise DatasetInvalid(f"{root} has no classes. Make a folder of photos for each class in it.")
-    if len(labels) == 1:
+    if len(labels) < min_labels:
         raise DatasetInvalid(f"{root} has only one class, {labels[0]!r}. A classifier needs two or more.")
     wrong = next((label for label in labels if not _is_label(label)), None)
     if wrong is not None:

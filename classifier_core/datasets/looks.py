@@ -18,11 +18,13 @@ from classifier_core.errors import ClassifierError
 from classifier_core.images import decode, read_header
 
 Floats = npt.NDArray[np.float32]
+Signs = npt.NDArray[np.int8]
 T = TypeVar("T")
 
 SHORTER_SIDE = 256  # pixels; photos are looked at in this size, so that sharpness does not depend on the camera
 GREY_SIDE = 32  # pixels
 HASH_SIDE = 16  # frequencies a side, so 256 bits
+_SOME = 1024  # photos
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,22 @@ def in_progress(items: Iterable[T], words: str, *, total: int | None = None) -> 
     yield from tqdm(items, desc=words, total=total, delay=2, disable=None, leave=False)
 
 
-def hashes_of(looks: Sequence[Look]) -> Floats:
-    """Perceptual hashes of readable photos as -1 and 1, float32 [N, 8, 256]: one for each turn and mirror image.
+def hashes_of(looks: Sequence[Look]) -> Signs:
+    """Perceptual hashes of readable photos as -1 and 1, int8 [N, 8, 256]: one for each turn and mirror image.
 
     The low frequencies of a 32 x 32 grey picture against their median ("pHash", Zauner 2010, Implementation and
     Benchmarking of Perceptual Image Hash Functions, section 3.2.1), with 16 x 16 frequencies where that takes 8 x 8.
     """
-    greys = np.stack([turned(look.grey) for look in looks if look.grey is not None])
+    greys = [look.grey for look in looks if look.grey is not None]
+    # Some at a time: turned and as floats, a photo takes 32 times what it takes in the end.
+    return np.concatenate([_hashes(greys[start : start + _SOME]) for start in range(0, len(greys), _SOME)])
+
+
+def _hashes(greys: Sequence[npt.NDArray[np.uint8]]) -> Signs:
     cosines = _cosines()
-    frequencies = (cosines @ greys @ cosines.T).reshape(len(greys), 8, -1)
+    frequencies = (cosines @ np.stack([turned(grey) for grey in greys]) @ cosines.T).reshape(len(greys), 8, -1)
     medians = np.median(frequencies[:, :, 1:], axis=2, keepdims=True)  # the first is the brightness
-    return np.where(frequencies > medians, 1, -1).astype(np.float32)
+    return np.where(frequencies > medians, 1, -1).astype(np.int8)
 
 
 def turned(grey: npt.NDArray[np.uint8]) -> Floats:
@@ -89,6 +96,11 @@ def _look(photo: Photo) -> Look:
         raw = photo.path.read_bytes()
     except OSError as error:
         return Look("", 0, problem=f"The file cannot be opened: {error.strerror or error}.")
+    return look_at_bytes(raw)
+
+
+def look_at_bytes(raw: bytes) -> Look:
+    """The look of a photo that is in memory. One that cannot be read is a look with a problem, never an error."""
     sha256 = hashlib.sha256(raw).hexdigest()
     try:
         header = read_header(raw)

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +47,34 @@ def split_dataset(
 
     Raises DatasetInvalid when the shares leave nothing to train with.
     """
+    part_of = _inherited(dataset, groups, previous)
+    labels = [photo.label for photo in dataset.photos]
+    part_of = assign_parts(labels, groups, part_of=part_of, val=val, test=test, seed=seed)
+    return _as_split(dataset, groups, part_of, previous)
+
+
+def assign_parts(
+    labels: Sequence[str],
+    groups: Sequence[int],
+    *,
+    part_of: Mapping[int, str],
+    val: float,
+    test: float,
+    seed: int = 0,
+) -> dict[int, str]:
+    """The part of each group of photos: as `part_of` says, and by its class's shares where that says nothing.
+
+    Each photo has a label and a group. Raises DatasetInvalid when the shares leave nothing to train with.
+    """
     if not (0 <= val < 1 and 0 <= test < 1 and val + test < 1):
         raise DatasetInvalid(f"val {val} and test {test} leave nothing to train with. Together they must be below 1.")
-    part_of = _inherited(dataset, groups, previous)
-    for label in dataset.labels:
-        part_of |= _assigned(dataset, groups, part_of, label=label, shares={"test": test, "val": val}, seed=seed)
-    return _as_split(dataset, groups, part_of, previous)
+    parts = dict(part_of)
+    sizes: dict[str, Counter[int]] = {label: Counter() for label in sorted(set(labels))}
+    for label, group in zip(labels, groups, strict=True):
+        sizes[label][group] += 1
+    for label, of_label in sizes.items():
+        parts |= _assigned(of_label, parts, label=label, shares={"test": test, "val": val}, seed=seed)
+    return parts
 
 
 def warnings_of(split: Split) -> list[str]:
@@ -135,16 +157,9 @@ def _old_parts(previous: Split | None) -> dict[Path, str]:
 
 
 def _assigned(
-    dataset: Dataset,
-    groups: Sequence[int],
-    part_of: dict[int, str],
-    *,
-    label: str,
-    shares: dict[str, float],
-    seed: int,
+    sizes: Counter[int], part_of: Mapping[int, str], *, label: str, shares: dict[str, float], seed: int
 ) -> dict[int, str]:
     """A part for each group of this class that has none yet."""
-    sizes = Counter(group for photo, group in zip(dataset.photos, groups, strict=True) if photo.label == label)
     waiting = [group for group in sizes if group not in part_of]
     # By label, so that a new class does not move the photos of the others.
     random = np.random.default_rng([seed, *label.encode()])

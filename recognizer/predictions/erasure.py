@@ -1,7 +1,7 @@
 """Forget an upload: the one exception to "history is never edited"."""
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, ProtectedError
 from django.db.models.functions import Coalesce
 from django.utils.timezone import now
 
@@ -58,9 +58,17 @@ def _drop(image: UploadedImage) -> None:
     sha256 = image.blob_id
     blob = Blob.objects.select_for_update().get(pk=sha256)
     image.delete()
-    if not blob.images.exists():
+    drop_unneeded(blob)
+
+
+def drop_unneeded(blob: Blob) -> None:
+    """Remove bytes that no row needs any more: no upload, nothing that protects its blob. The row must be locked."""
+    sha256 = blob.pk
+    try:
         blob.delete()
-        renditions.remove(sha256)
-        blobs.remove(sha256)
-        # Once more: a viewer who still saw the row may have drawn the picture again.
-        transaction.on_commit(lambda: renditions.remove(sha256), robust=True)
+    except ProtectedError:  # this app need not know who else needs it
+        return
+    renditions.remove(sha256)
+    blobs.remove(sha256)
+    # Once more: a viewer who still saw the row may have drawn the picture again.
+    transaction.on_commit(lambda: renditions.remove(sha256), robust=True)

@@ -159,7 +159,7 @@ class _Rows:
 
 def _store(uploads: Sequence[_Rows]) -> None:
     in_order = sorted(uploads, key=lambda upload: upload.blob.sha256)  # or two groups deadlock
-    blobs.ensure_all({upload.blob.sha256: upload.raw for upload in in_order if _insert_or_lock(upload.blob)})
+    blobs.ensure_all({upload.blob.sha256: upload.raw for upload in in_order if insert_or_lock(upload.blob)})
     _insert_images.run(*(upload.image for upload in uploads))
     _insert_predictions.run(*(upload.prediction for upload in uploads))
     _insert_keys.run(*(upload.key for upload in uploads if upload.key))
@@ -167,7 +167,7 @@ def _store(uploads: Sequence[_Rows]) -> None:
     transaction.on_commit(lambda: doorbell.ring(), robust=True)  # noqa: PLW0108
 
 
-def _insert_or_lock(blob: Blob) -> bool:
+def insert_or_lock(blob: Blob) -> bool:
     """Whether the row is new. It is ours until the transaction ends.
 
     An erasure of the same bytes by another owner so comes wholly before or wholly after us; if before, it took the file

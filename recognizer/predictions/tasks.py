@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from celery import shared_task
@@ -74,18 +75,22 @@ def sweep() -> None:
 
 
 @worker_ready.connect
-def _look_for_work(**_: object) -> None:
+def _look_for_work(sender: Any = None, **_: object) -> None:
+    if not _is_predictor(sender.hostname):
+        return
     Prediction.objects.return_expired(now())
     doorbell.clear()
     doorbell.ring()
 
 
 @worker_process_init.connect
-def _start_serving(**_: object) -> None:
+def _start_serving(sender: str = "", **_: object) -> None:
     from recognizer.registry import serving
 
     die_with_parent()
     connection_created.connect(_relax_sync)
+    if not _is_predictor(sender):
+        return
     serving.start()
     doorbell.ring()  # rows that waited for this child, whose predecessor may have been killed while it listened
 
@@ -95,6 +100,11 @@ def _stop_serving(**_: object) -> None:
     from recognizer.registry import serving
 
     serving.stop()
+
+
+def _is_predictor(hostname: str) -> bool:
+    """Whether this worker answers: those named train@... load no model."""
+    return not hostname.startswith("train@")
 
 
 def _relax_sync(sender: object, connection: object = connection, **_: object) -> None:

@@ -27,8 +27,8 @@ class Program:
 
 
 def list_programs(options: Options) -> list[Program]:
-    """Broker, worker, beat and web of this service; no broker when somebody else runs it."""
-    programs = [_worker(), _beat(options.data_dir), _web()]
+    """Broker, workers, beat and web of this service; no broker when somebody else runs it."""
+    programs = [_worker(), _trainer(), _beat(options.data_dir), _web()]
     return [_broker(options.data_dir), *programs] if options.has_own_broker else programs
 
 
@@ -64,6 +64,15 @@ def _worker() -> Program:
     environment = {"OPENBLAS_NUM_THREADS": "1"}
     # An image has 10 s at most.
     return Program("worker", [*celery, *queue], grace_seconds=15.0, environment=environment)
+
+
+def _trainer() -> Program:
+    celery = [sys.executable, "-m", "celery", "-A", "recognizer", "worker"]
+    # The name says that it serves no model. After each task its process ends: a runtime stays in no idle memory.
+    queue = ["-Q", "train", "-c", "1", "-n", "train@%h", "--max-tasks-per-child", "1"]
+    quiet = ["--without-gossip", "--without-mingle", "-l", "WARNING"]
+    # Recognition comes first: people wait for it.
+    return Program("trainer", ["nice", "-n", "10", *celery, *queue, *quiet], environment={"OPENBLAS_NUM_THREADS": "1"})
 
 
 def _web() -> Program:

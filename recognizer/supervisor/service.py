@@ -56,7 +56,7 @@ def say(text: str) -> None:
 
 
 class Service:
-    """Broker, worker, beat and web of one data folder."""
+    """Broker, workers, beat and web of one data folder."""
 
     def __init__(self, options: Options, *, children: ChildrenFile, stop: StopSignal) -> None:
         self.options = options

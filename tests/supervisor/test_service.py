@@ -20,7 +20,7 @@ def wait_all_ended(pids: set[int], *, seconds: float) -> None:
 def test_service_heals_and_stops_clean(start_service):
     service = start_service()
 
-    assert set(service.pids()) == {"broker", "worker", "beat", "web"}
+    assert set(service.pids()) == {"broker", "worker", "trainer", "beat", "web"}
     assert "Login" not in service.said()  # the first start of this folder told it
     # Counted on the processor's clock: others may use this machine while the tests run.
     assert service.cpu_seconds() < FIRST_ANSWER_SECONDS

@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   python manage.py dataset inspect photos/fruit
   python manage.py dataset inspect waste.zip --artifact runs/waste/artifact --report waste.html
   python manage.py dataset import labels.csv photos/cars
+  python manage.py dataset import photos/cars --model cars --new-model
   python manage.py dataset clean photos/cars --min-side 100 --max-aspect 2 --duplicates
   python manage.py dataset clean photos/cars --min-side 100 --max-aspect 2 --duplicates --apply
   python manage.py dataset balance photos/cars --most 200 --least 100 --apply
@@ -61,7 +62,8 @@ class Command(BaseCommand):
         }
         from classifier_core.datasets.archive import open_dataset
 
-        with in_a_sentence(), open_dataset(data) as dataset:
+        min_labels = 1 if options.get("model") else 2  # one class can be added to those that a model has
+        with in_a_sentence(), open_dataset(data, min_labels=min_labels) as dataset:
             verbs[verb](data, dataset, **options)
 
     def _inspect(
@@ -141,13 +143,41 @@ class Command(BaseCommand):
             self.stdout.write(line)
         self.stdout.write(f"train.txt, val.txt and test.txt are in {folder}. Train with: --split {folder}")
 
-    def _import(self, data: Path, dataset: "Dataset", *, target: Path, skip_unreadable: bool, **_: Any) -> None:
+    def _import(
+        self,
+        data: Path,
+        dataset: "Dataset",
+        *,
+        target: Path | None,
+        model: str | None,
+        skip_unreadable: bool,
+        **options: Any,
+    ) -> None:
         from classifier_core.datasets.changes import import_dataset
 
+        if (target is None) == (model is None):
+            raise DatasetInvalid("Name a new folder for the photos, or with --model the model that gets them.")
+        if target is None:
+            self._import_base_photos(dataset, str(model), **options)
+            return
         imported = import_dataset(dataset, target, skip_unreadable=skip_unreadable)
         left_out = len(dataset.photos) - len(imported.photos)
         words = f" {left_out} that cannot be read were left out." if left_out else ""
         self.stdout.write(f"{len(imported.photos)} photos of {len(imported.labels)} classes are in {target}.{words}")
+
+    def _import_base_photos(
+        self, dataset: "Dataset", name: str, *, add_classes: bool, new_model: bool, **_: Any
+    ) -> None:
+        from recognizer.training.complaints import progress_line
+        from recognizer.training.importing import import_base_photos, model_named
+
+        model = model_named(name, is_new=new_model)
+        with progress_line(self.stderr) as say:
+            imported = import_base_photos(dataset, model, adds_classes=add_classes or new_model, by=None, say=say)
+        for problem in imported.problems:
+            self.stderr.write(problem)
+        known = f" {imported.num_known} were there already." if imported.num_known else ""
+        self.stdout.write(f"{imported.num_added} base photos are new in {model.name}.{known}")
 
     def _move(
         self,
@@ -229,9 +259,12 @@ def _add_split(verbs: "Verbs") -> None:
 
 
 def _add_import(verbs: "Verbs") -> None:
-    verb = _add_verb(verbs, "import", "copy a checked folder, zip or CSV into a new folder of photos")
-    verb.add_argument("target", type=Path, help="the new folder")
+    verb = _add_verb(verbs, "import", "copy a checked folder, zip or CSV into a new folder, or give it to a model")
+    verb.add_argument("target", type=Path, nargs="?", help="the new folder")
     verb.add_argument("--skip-unreadable", action="store_true", help="leave out what cannot be read")
+    verb.add_argument("--model", help="make the photos base photos of this registered model instead")
+    verb.add_argument("--add-classes", action="store_true", help="folders that no label is named like become labels")
+    verb.add_argument("--new-model", action="store_true", help="make the model and its classes, too")
 
 
 def _add_verb(verbs: "Verbs", name: str, words: str) -> ArgumentParser:

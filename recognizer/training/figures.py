@@ -1,0 +1,121 @@
+"""What a snapshot holds, in numbers: by class and part, against the previous one, and what is wrong with it."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from recognizer.training.models import DatasetSnapshot, Part, SnapshotItem
+
+LEAST_TRAIN, LEAST_TEST = 20, 5  # photos of a class
+MOST_OF_ONE = 0.5  # of a class's reviewed photos, from one uploader
+LEAST_REVIEWED = 10  # photos; among fewer one uploader has half of them by chance
+SAMPLE = 24  # items; sorted by hash, which is by chance
+JUMP_FACTOR, JUMP_POINTS = 2.0, 0.1  # of a class's share; both, or small classes jump all the time
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One item, as far as numbers tell."""
+
+    item: int
+    label: str
+    part: str
+    source: str
+    uploader: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The photos of a snapshot by SHA-256, and how many of its test part were erased since."""
+
+    photos: Mapping[str, Photo]
+    num_erased_of_test: int = 0
+
+    @cached_property
+    def of_label(self) -> Counter[str]:
+        return Counter(photo.label for photo in self.photos.values())
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Photos by label and part."""
+        counted = Counter((photo.label, photo.part) for photo in self.photos.values())
+        return {label: {part: counted[label, part] for part in Part.values} for label in sorted(self.of_label)}
+
+    def num_of_source(self) -> dict[str, int]:
+        """Photos by source."""
+        return dict(Counter(photo.source for photo in self.photos.values()))
+
+    def labels_of(self, part: Part) -> dict[str, str]:
+        """Labels by SHA-256, of one part."""
+        return {sha256: photo.label for sha256, photo in self.photos.items() if photo.part == part}
+
+
+def contents_of(snapshot: DatasetSnapshot) -> Contents:
+    """What is in it now; of what was erased only the number is known."""
+    rows = snapshot.items.alive().order_by("blob").values_list("blob_id", "pk", "label", "part", "source", "uploader")
+    erased = snapshot.items.exclude(erased_at=None).filter(part=Part.TEST)
+    photos = {str(row[0]): Photo(*row[1:]) for row in rows.iterator()}
+    return Contents(photos, erased.count())
+
+
+def difference(contents: Contents, before: Contents) -> dict[str, Any]:
+    """Photos added, removed and relabelled, by class; and some of the new items, to be looked at."""
+    now, then = contents.photos, before.photos
+    relabelled = Counter(
+        f"{then[sha256].label} → {now[sha256].label}"
+        for sha256 in then.keys() & now.keys()
+        if then[sha256].label != now[sha256].label
+    )
+    new = sorted(now.keys() - then.keys())
+    return {
+        "sample": [now[sha256].item for sha256 in new[:SAMPLE]],
+        "added": _by_label(now[sha256] for sha256 in new),
+        "removed": _by_label(then[sha256] for sha256 in then.keys() - now.keys()),
+        "relabelled": dict(sorted(relabelled.items())),
+    }
+
+
+def _by_label(photos: Iterator[Photo]) -> dict[str, int]:
+    return dict(sorted(Counter(photo.label for photo in photos).items()))
+
+
+def warnings_of(contents: Contents, before: Contents) -> list[str]:
+    """What is wrong with a snapshot that can still be used, a sentence each."""
+    return [*_too_small(contents), *_dominated(contents), *_jumps(contents, before)]
+
+
+def _too_small(contents: Contents) -> Iterator[str]:
+    counts = contents.counts()
+    if len(counts) == 1:
+        yield f"{next(iter(counts))} is the only class: a network needs two or more to learn from."
+    for label, parts in counts.items():
+        for part, least in ((Part.TRAIN, LEAST_TRAIN), (Part.TEST, LEAST_TEST)):
+            if parts[part] < least:
+                yield f"{label} has {parts[part]} photos in {part}; fewer than {least} say little. Add some."
+
+
+def _dominated(contents: Contents) -> Iterator[str]:
+    of_label: dict[str, Counter[str]] = defaultdict(Counter)
+    for photo in contents.photos.values():
+        if photo.source == SnapshotItem.Source.REVIEW:
+            of_label[photo.label][photo.uploader] += 1
+    for label, uploaders in sorted(of_label.items()):
+        most = max((number for uploader, number in uploaders.items() if uploader), default=0)
+        share = most / uploaders.total()
+        if uploaders.total() >= LEAST_REVIEWED and share > MOST_OF_ONE:
+            yield (
+                f"One uploader gave {share:.0%} of the reviewed photos of {label}: it may learn their camera and room. "
+                "Cap photos per uploader."
+            )
+
+
+def _jumps(contents: Contents, before: Contents) -> Iterator[str]:
+    if not before.photos:
+        return
+    for label in sorted({*contents.of_label, *before.of_label}):
+        now = contents.of_label[label] / max(1, len(contents.photos))
+        then = before.of_label[label] / len(before.photos)
+        low, high = sorted((now, then))
+        if high - low > JUMP_POINTS and high > JUMP_FACTOR * low:
+            yield f"{label} went from {then:.0%} to {now:.0%} of all photos since the previous snapshot. Look why."

@@ -1,0 +1,46 @@
+"""Doors of the train worker. A task may be delivered twice or never; the rows decide what is done."""
+
+import structlog
+from celery import shared_task
+from django.utils.timezone import now
+
+from recognizer.training import bell
+from recognizer.training.models import DatasetSnapshot, Job, PhotoImport
+
+log = structlog.get_logger(__name__)
+
+TEND_SECONDS = 10
+
+
+@shared_task(name="freeze")
+def freeze_pending() -> None:
+    """Freeze the snapshots that were asked for."""
+    from recognizer.training.snapshots import LeaseLost, freeze  # loads numpy, and a runtime at the first photo
+
+    while snapshot := DatasetSnapshot.objects.claim():
+        try:
+            freeze(snapshot)
+        except LeaseLost as lost:
+            log.warning(str(lost))
+
+
+@shared_task(name="import-photos")
+def import_pending() -> None:
+    """Unpack the zips of base photos that were handed in."""
+    from recognizer.training.importing import unpack
+
+    while photo_import := PhotoImport.objects.claim():
+        unpack(photo_import)
+
+
+WORK: tuple[tuple[str, type[Job]], ...] = (("freeze", DatasetSnapshot), ("import-photos", PhotoImport))
+
+
+@shared_task(name="tend", time_limit=TEND_SECONDS)
+def tend() -> None:
+    """Return jobs of vanished workers and ring for jobs whose ring was lost. Two at once are harmless."""
+    for task, kind in WORK:
+        jobs = kind._default_manager
+        jobs.return_expired(now())  # type: ignore[attr-defined]
+        if jobs.filter(status=Job.Status.PENDING).exists():
+            bell.ring(task)
