@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils.timezone import localdate
 
 from recognizer.admin_site import may_view
-from recognizer.predictions.admin.filters import MAX_COUNTED, midnight, unreviewed
+from recognizer.predictions.admin.filters import MAX_COUNTED, midnight
 from recognizer.predictions.models import Prediction
 from recognizer.registry.admin.models import ago
 from recognizer.registry.models import LoadedVersion, Promotion
@@ -34,7 +34,7 @@ def _figures() -> list[dict[str, str]]:
         _figure("Waiting", Prediction.objects.pending(), status__exact=status.PENDING),
         _figure("Recognised today", rows.filter(status=status.SUCCEEDED), status__exact=status.SUCCEEDED, **since),
         _figure("Failed today", rows.filter(status=status.FAILED), status__exact=status.FAILED, **since),
-        _figure("To review", unreviewed(Prediction.objects.all()), verdict="none"),
+        _figure("To review", Prediction.objects.unreviewed(), verdict="none"),
     ]
 
 

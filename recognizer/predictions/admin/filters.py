@@ -9,14 +9,14 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.paginator import Paginator
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.timezone import make_aware
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, RangeNumericFilter
 from unfold.contrib.filters.forms import AutocompleteDropdownForm
 
-from recognizer.predictions.models import Prediction, Review, UploadedImage
+from recognizer.predictions.models import Prediction, PredictionQuerySet, Review, UploadedImage
 from recognizer.registry.models import Label, ModelVersion
 
 MAX_COUNTED = 10_000
@@ -122,22 +122,16 @@ class VerdictFilter(DropdownFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
             ("none", "Not reviewed"),
-            *((str(value), str(name).capitalize()) for value, name in Review.Verdict.choices),
+            *((str(value), str(name).capitalize()) for value, name in Review.Verdict.that_count()),
         ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
+    def queryset(self, request: HttpRequest, queryset: PredictionQuerySet) -> QuerySet[Prediction]:
         if self.value() == "none":
-            return unreviewed(queryset)
-        if self.value() in Review.Verdict.values:
+            return queryset.unreviewed()
+        if self.value() in dict(Review.Verdict.that_count()):
             decided = Review.objects.newest().filter(verdict=self.value())
             return queryset.filter(pk__in=decided.values("prediction"))
         return queryset
-
-
-def unreviewed(queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
-    """Answers that nobody has judged yet."""
-    reviews = Review.objects.filter(prediction=OuterRef("pk"))
-    return queryset.filter(~Exists(reviews), status=Prediction.Status.SUCCEEDED)
 
 
 class ScoreFilter(RangeNumericFilter):
