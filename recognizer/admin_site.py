@@ -35,6 +35,11 @@ def may_view(app_label: str, model: str) -> Callable[[HttpRequest], bool]:
     return ask
 
 
+def may_review(request: HttpRequest) -> bool:
+    """Whether the desk is for this person: to judge pictures one has to see them."""
+    return request.user.has_perms(["predictions.add_review", "predictions.view_prediction"])
+
+
 def _entry(title: Any, icon: str, model: str) -> dict[str, Any]:
     app_label, name = model.split(".")
     return {
@@ -83,6 +88,12 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": _("Review"),
                 "items": [
+                    {
+                        "title": _("Review desk"),
+                        "icon": "keyboard",
+                        "link": reverse_lazy("admin:predictions_desk"),
+                        "permission": may_review,
+                    },
                     _entry(_("Recognitions"), "photo_library", "predictions.prediction"),
                     _entry(_("Feedback"), "chat", "predictions.feedback"),
                     _entry(_("Reviews"), "fact_check", "predictions.review"),

@@ -5,6 +5,7 @@ The desk shows a group as one tile, and a data set takes one picture of it.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,8 +76,9 @@ class Known:
     """The newest looks, to find near-duplicates among. Only the hashes are held; a grey picture is read when asked."""
 
     def __init__(self) -> None:
-        newest = Look.objects.exclude(bits=None).order_by("-pk")
-        rows = newest.values_list("bits", "pk", "blob__look_group", "blob__width", "blob__height")[:COMPARED]
+        newest = Look.objects.exclude(bits=None).exclude(blob__look_group=None).order_by("-pk")
+        columns = ("bits", "pk", "blob__look_group", "blob__width", "blob__height")
+        rows: list[tuple[Any, ...]] = list(newest.values_list(*columns)[:COMPARED])
         self._rows = [(pk, group, width, height) for _, pk, group, width, height in rows]
         packed = np.frombuffer(b"".join(bytes(bits) for bits, *_ in rows), np.uint8).reshape(-1, HASH_SIDE**2 // 8)
         self._hashes = _unpacked(packed)
@@ -104,7 +106,7 @@ class _Others(Sequence[Seen]):
 
     def __getitem__(self, position: int) -> Seen:  # type: ignore[override]  # no slices here
         pk, _, width, height = self._rows[position]
-        stored = Look.objects.filter(pk=pk).values_list("blob", "grey").first()
+        stored: Any = Look.objects.filter(pk=pk).values_list("blob", "grey").first()
         if stored is None:  # erased meanwhile
             return Seen("", 0)
         grey = np.frombuffer(bytes(stored[1]), np.uint8).reshape(GREY_SIDE, GREY_SIDE)

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.timezone import localdate
 
-from recognizer.admin_site import may_view
+from recognizer.admin_site import may_review, may_view
 from recognizer.predictions.admin.filters import MAX_COUNTED, midnight
 from recognizer.predictions.models import Prediction
 from recognizer.registry.admin.models import ago
@@ -20,6 +20,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     context["title"] = "Overview"
     if may_view("predictions", "prediction")(request):
         context["figures"] = _figures()
+    if may_review(request):
+        context["to_review"] = _number(Prediction.objects.unreviewed())
     if may_view("registry", "registeredmodel")(request):
         context["serving"] = _serving()
         context["num_workers"] = LoadedVersion.objects.live().num_workers()
@@ -39,9 +41,13 @@ def _figures() -> list[dict[str, str]]:
 
 
 def _figure(name: str, rows: QuerySet[Prediction], **filters: str) -> dict[str, str]:
-    number = rows.order_by()[:MAX_COUNTED].count()
     address = f"{reverse('admin:predictions_prediction_changelist')}?{urlencode(filters)}"
-    return {"name": name, "number": f"{number:,}" + ("+" if number == MAX_COUNTED else ""), "address": address}
+    return {"name": name, "number": _number(rows), "address": address}
+
+
+def _number(rows: QuerySet[Prediction]) -> str:
+    number = rows.order_by()[:MAX_COUNTED].count()
+    return f"{number:,}" + ("+" if number == MAX_COUNTED else "")
 
 
 def _serving() -> list[dict[str, str]]:

@@ -140,13 +140,14 @@ class ScoreFilter(RangeNumericFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
         bounds = {"score_from": "score__gte", "score_to": "score__lte"}
         for given, lookup in bounds.items():
-            value = _share(self.used_parameters.get(given))
+            value = share(self.used_parameters.get(given))
             if value is not None:
                 queryset = queryset.filter(**{lookup: value})
         return queryset
 
 
-def _share(text: str | None) -> float | None:
+def share(text: str | None) -> float | None:
+    """A score as people write it: 0.85 or 85, which is percent."""
     try:
         value = float(text or "")
     except ValueError:
@@ -162,7 +163,7 @@ class DateFilter(RangeDateFilter):
         if first:
             queryset = queryset.filter(created_at__gte=midnight(first))
         if last and last < date.max:
-            queryset = queryset.filter(created_at__lt=midnight(last + timedelta(days=1)))
+            queryset = queryset.filter(created_at__lt=midnight_after(last))
         return queryset
 
 
@@ -178,7 +179,12 @@ def midnight(day: date) -> datetime:
     return make_aware(datetime.combine(day, time.min))
 
 
-def search(queryset: QuerySet[Prediction], term: str) -> QuerySet[Prediction]:
+def midnight_after(day: date) -> datetime:
+    """Its end, where the server is."""
+    return midnight(day + timedelta(days=1))
+
+
+def search(queryset: PredictionQuerySet, term: str) -> PredictionQuerySet:
     """Recognitions by id or its beginning, by label key or name, or by a part of the file name."""
     found = _by_id(term) | Q(label__in=list(Label.objects.keys_named(term).distinct())) | Q(image__in=_images(term))
     return queryset.filter(found)
