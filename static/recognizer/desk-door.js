@@ -36,6 +36,7 @@ export class Door {
 export class Outbox {
   #waiting = [];
   #isSending = false;
+  #numAdded = 0;
 
   constructor(door, { onTrouble }) {
     this.door = door;
@@ -46,7 +47,13 @@ export class Outbox {
   // `done` hears the result, or null when it could not be sent.
   add(steps, { bulk = false } = {}) {
     for (const step of steps) this.#waiting.push({ ...step, bulk });
+    this.#numAdded += steps.length;
     this.#send();
+  }
+
+  // Changes whenever a count that the server makes meanwhile may hold half of what is on its way.
+  get mark() {
+    return this.isIdle ? this.#numAdded : NaN; // unlike itself
   }
 
   get isIdle() {

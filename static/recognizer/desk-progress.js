@@ -5,7 +5,6 @@ export class Progress {
   #left = 0;
   #total = 0;
   #max = Infinity;
-  #unsaved = 0; // decided here, not yet known to the server
 
   constructor() {
     this.bar = document.getElementById("desk-progress");
@@ -14,20 +13,16 @@ export class Progress {
   }
 
   tell({ left, total, max_counted: max }) {
-    this.#left = Math.max(0, left - this.#unsaved);
+    this.#left = left;
     this.#total = Math.max(this.#total, total);
     this.#max = max;
     this.#draw();
   }
 
-  decide(number, { isSaved = false } = {}) {
+  // So many fewer are left; below zero: came back.
+  count(number) {
     this.#left = Math.max(0, this.#left - number);
-    if (!isSaved) this.#unsaved += number;
     this.#draw();
-  }
-
-  settle() {
-    this.#unsaved = Math.max(0, this.#unsaved - 1);
   }
 
   say(words) {

@@ -9,6 +9,7 @@ export class Tile {
     this.members = told.members; // {id, seen}
     this.verdict = null; // what this reviewer decided here
     this.words = "";
+    this.isTheirs = false; // somebody else's verdict counts
     this.element = document.getElementById("desk-tile").content.firstElementChild.cloneNode(true);
     this.element.id = `tile-${told.id}`;
     this.#draw();
@@ -20,6 +21,11 @@ export class Tile {
 
   get isDecided() {
     return this.verdict !== null;
+  }
+
+  // Judged by anybody: it is not among those that are left.
+  get isSettled() {
+    return this.isDecided || this.isTheirs;
   }
 
   get isChosen() {
@@ -47,6 +53,7 @@ export class Tile {
   overtake({ verdict, name, reviewer }) {
     this.reopen(`${reviewer ?? "Somebody"}, meanwhile: ${verdictWords(verdict, name)}`);
     this.element.classList.add("is-overtaken");
+    this.isTheirs = verdict !== "withdrawn";
   }
 
   focus() {

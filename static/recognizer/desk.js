@@ -36,9 +36,10 @@ class Desk {
     try {
       const question = new URLSearchParams(this.element.dataset.question);
       question.set("offset", this.grid.open.length);
+      const { mark } = this.outbox;
       const told = await this.door.get("tiles", question);
       this.#hasMore = this.grid.append(told.tiles, Tile) > 0;
-      this.progress.tell(told);
+      if (mark === this.outbox.mark) this.progress.tell(told);
       document.getElementById("desk-empty").hidden = this.grid.tiles.length > 0;
     } finally {
       this.#isLoading = false;
@@ -126,8 +127,12 @@ class Desk {
   // How it is done.
 
   #targets() {
-    const { chosen, current } = this.grid;
-    return chosen.length ? chosen : [current].filter(Boolean);
+    const { chosen, current, open } = this.grid;
+    if (chosen.length) return chosen;
+    // Keys that come faster than tiles must not judge the last one twice. With others open, coming back is on purpose.
+    const isOutrun = current?.isDecided && !open.length && this.#hasMore;
+    if (isOutrun) this.progress.say("The next ones are on their way.");
+    return current && !isOutrun ? [current] : [];
   }
 
   async #judge(verdict, label = null, targets = this.#targets()) {
@@ -197,9 +202,9 @@ class Desk {
 
   #part({ tile, members }, verdict, label) {
     const before = tile && { verdict: tile.verdict, words: tile.words };
-    const wasOpen = !tile?.isDecided;
+    const wasOpen = !tile?.isSettled;
     tile?.decide(verdict, verdictWords(verdict, label?.name));
-    if (wasOpen) this.progress.decide(members.length);
+    if (wasOpen) this.progress.count(members.length);
     return { tile, before, wasOpen, items: members.map((member) => ({ member, review: null })) };
   }
 
@@ -209,7 +214,6 @@ class Desk {
       id: member.id,
       make: () => ({ ...step, id: member.id, seen: member.seen }),
       done: (result) => {
-        if (part.wasOpen) this.progress.settle();
         if (result) member.seen = result.seen;
         if (result?.done) item.review = result.seen;
         else this.#refused(part, item, result);
@@ -219,8 +223,9 @@ class Desk {
 
   // Back to judge, alone with the others of its group that were refused.
   #refused(part, item, result) {
-    if (part.wasOpen) this.progress.decide(-1, { isSaved: true });
     const { tile } = part;
+    const isTheirs = result?.review && result.review.verdict !== "withdrawn";
+    if (part.wasOpen && !isTheirs) this.progress.count(-1);
     if (!tile) return this.trouble(result?.detail ?? NOT_SAVED);
     part.refused = [...(part.refused ?? []), item.member];
     tile.members = part.refused;
@@ -230,7 +235,7 @@ class Desk {
   }
 
   #reopen({ tile, before, wasOpen, items }) {
-    if (wasOpen) this.progress.decide(-items.length, { isSaved: true });
+    if (wasOpen) this.progress.count(-items.length);
     if (!tile) return;
     if (before.verdict) tile.decide(before.verdict, before.words);
     else tile.reopen();
