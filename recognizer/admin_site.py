@@ -6,7 +6,7 @@ from typing import Any
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.http import HttpRequest, HttpResponse
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 # Unfold's pages are built on Alpine, which evaluates the attributes it reads, and set style attributes.
@@ -35,6 +35,11 @@ def may_view(app_label: str, model: str) -> Callable[[HttpRequest], bool]:
     return ask
 
 
+def may_review(request: HttpRequest) -> bool:
+    """Whether the desk is for this person: to judge pictures one has to see them."""
+    return request.user.has_perms(["predictions.add_review", "predictions.view_prediction"])
+
+
 def _entry(title: Any, icon: str, model: str) -> dict[str, Any]:
     app_label, name = model.split(".")
     return {
@@ -43,6 +48,12 @@ def _entry(title: Any, icon: str, model: str) -> dict[str, Any]:
         "link": reverse_lazy(f"admin:{app_label}_{name}_changelist"),
         "permission": may_view(app_label, name),
     }
+
+
+def _is_in_list(request: HttpRequest) -> bool:
+    """Among recognitions, but not at the desk, whose address begins alike."""
+    is_below = request.path.startswith(reverse("admin:predictions_prediction_changelist"))
+    return is_below and not request.path.startswith(reverse("admin:predictions_desk"))
 
 
 # tokens.css as Unfold's two scales: light surfaces at the bright end, dark ones at the other.
@@ -83,7 +94,13 @@ UNFOLD: dict[str, Any] = {
             {
                 "title": _("Review"),
                 "items": [
-                    _entry(_("Recognitions"), "photo_library", "predictions.prediction"),
+                    {
+                        "title": _("Review desk"),
+                        "icon": "keyboard",
+                        "link": reverse_lazy("admin:predictions_desk"),
+                        "permission": may_review,
+                    },
+                    {**_entry(_("Recognitions"), "photo_library", "predictions.prediction"), "active": _is_in_list},
                     _entry(_("Feedback"), "chat", "predictions.feedback"),
                     _entry(_("Reviews"), "fact_check", "predictions.review"),
                     _entry(_("Erasures"), "ink_eraser", "predictions.erasure"),

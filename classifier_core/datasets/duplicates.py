@@ -65,6 +65,23 @@ def group_near_duplicates(
     return connect(pairs, len(photos))
 
 
+def find_near(look: Look, others: Sequence[Look], hashes: Floats) -> int | None:
+    """The position of the look that shows the same as this one, the most alike; None where there is none.
+
+    `hashes` [N, 256] are those of the others as they stand, -1 and 1. Only those with like hashes are looked at.
+    """
+    if look.grey is None or not len(hashes):
+        return None
+    turns = hashes_of([look])[0]
+    bits = (hashes.shape[1] - np.max(turns @ hashes.T, axis=0)) / 2
+    for position in np.argsort(bits, kind="stable"):
+        if bits[position] > MAX_BITS:
+            return None
+        if _is_near(look, others[position], int(bits[position])):
+            return int(position)
+    return None
+
+
 def is_comparable(look: Look) -> bool:
     """Whether a network trained on photos can tell this one from others: not a drawing of a few pixels."""
     return look.shorter_side >= SMALL_SIDE

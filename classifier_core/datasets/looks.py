@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from classifier_core.datasets.folder import Photo
 from classifier_core.errors import ClassifierError
-from classifier_core.images import decode, read_header
+from classifier_core.images import DEFAULT_LIMITS, ImageLimits, decode, read_header
 
 Floats = npt.NDArray[np.float32]
 Signs = npt.NDArray[np.int8]
@@ -99,12 +99,12 @@ def _look(photo: Photo) -> Look:
     return look_at_bytes(raw)
 
 
-def look_at_bytes(raw: bytes) -> Look:
-    """The look of a photo that is in memory. One that cannot be read is a look with a problem, never an error."""
+def look_at_bytes(raw: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Look:
+    """The look of one file's content. What cannot be read is a look with a problem, never an error."""
     sha256 = hashlib.sha256(raw).hexdigest()
     try:
-        header = read_header(raw)
-        image = decode(raw, shorter_side=SHORTER_SIDE)
+        header = read_header(raw, limits)
+        image = decode(raw, shorter_side=SHORTER_SIDE, limits=limits)
     except ClassifierError as error:
         return Look(sha256, len(raw), problem=str(error))
     except MemoryError:

@@ -142,7 +142,7 @@ def _timing(row: Prediction) -> dict[str, float | None]:
 
 def _review(reviews: Iterable[Review]) -> dict[str, Any] | None:
     newest = max(reviews, key=lambda review: review.pk, default=None)
-    if newest is None:
+    if newest is None or newest.verdict == Review.Verdict.WITHDRAWN:
         return None
     return {
         "verdict": newest.verdict,

@@ -37,4 +37,4 @@ def claim(prediction: Prediction, *, owner: Owner, is_correct: bool, claimed_lab
 def _meant(prediction: Prediction, words: str) -> Label | None:
     """The label whose key or display name the user wrote, in any language."""
     spelled = Q(key__iexact=words) | Q(names__en__iexact=words) | Q(names__zh__iexact=words)
-    return Label.objects.filter(spelled, model=prediction.model_id, merged_into=None, retired_at=None).first()
+    return Label.objects.in_use().filter(spelled, model=prediction.model_id).first()

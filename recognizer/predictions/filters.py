@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 
 from django.core.exceptions import ValidationError
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
-from recognizer.predictions.models import Prediction, Review
+from recognizer.predictions.models import Prediction, PredictionQuerySet, Review
 
 
 def _check_fits(moment: datetime) -> None:
@@ -25,7 +25,7 @@ class PredictionFilter(filters.FilterSet):
     reviewed = filters.TypedChoiceFilter(
         choices=[("true", "true"), ("false", "false")], coerce=lambda word: word == "true", method="filter_reviewed"
     )
-    verdict = filters.ChoiceFilter(choices=Review.Verdict.choices, method="filter_verdict")
+    verdict = filters.ChoiceFilter(choices=Review.Verdict.that_count(), method="filter_verdict")
     score_min = filters.NumberFilter(field_name="score", lookup_expr="gte")
     score_max = filters.NumberFilter(field_name="score", lookup_expr="lte")
     created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte", validators=[_check_fits])
@@ -35,9 +35,8 @@ class PredictionFilter(filters.FilterSet):
         model = Prediction
         fields: list[str] = []
 
-    def filter_reviewed(self, rows: QuerySet[Prediction], name: str, value: bool) -> QuerySet[Prediction]:
-        has_review = Exists(Review.objects.filter(prediction=OuterRef("pk")))
-        return rows.filter(has_review) if value else rows.filter(~has_review)
+    def filter_reviewed(self, rows: PredictionQuerySet, name: str, value: bool) -> QuerySet[Prediction]:
+        return rows.reviewed() if value else rows.without_verdict()
 
     def filter_verdict(self, rows: QuerySet[Prediction], name: str, value: str) -> QuerySet[Prediction]:
         return rows.filter(pk__in=Review.objects.newest().filter(verdict=value).values("prediction"))

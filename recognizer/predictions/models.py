@@ -1,4 +1,4 @@
-"""Uploads, answers and opinions."""
+"""Uploads and answers. What people think of them is in opinions.py."""
 
 import uuid
 from collections.abc import Sequence
@@ -12,8 +12,11 @@ from django.db import connection, models, transaction
 from django.db.models import F, Q
 from django.utils.timezone import now
 
-from recognizer.registry.models import AppendOnly, Label, ModelVersion, RegisteredModel
+from recognizer.predictions.opinions import Erasure, Feedback, Review
+from recognizer.registry.models import ModelVersion, RegisteredModel
 from recognizer.statements import Update
+
+__all__ = ["Erasure", "Feedback", "Review"]  # beside what is defined here: Django looks for an app's models here
 
 M = TypeVar("M", bound=models.Model)
 
@@ -45,9 +48,26 @@ class Blob(models.Model):
     width = models.PositiveIntegerField(help_text="pixels, as people see the picture")
     height = models.PositiveIntegerField(help_text="pixels, as people see the picture")
     created_at = models.DateTimeField(default=now, editable=False)
+    look_group = models.BigIntegerField(
+        null=True, editable=False, help_text="Near-duplicates share this number. Empty: not looked at yet."
+    )
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"], name="blob_without_look", condition=Q(look_group=None))]
 
     def __str__(self) -> str:
         return self.sha256[:12]
+
+
+class Look(models.Model):
+    """A stored picture made tiny, by which near-duplicates of it are found. Goes with its blob."""
+
+    blob = models.OneToOneField(Blob, on_delete=models.CASCADE, related_name="look")
+    bits = models.BinaryField(max_length=32, null=True, help_text="Perceptual hash. Empty: it cannot be read.")
+    grey = models.BinaryField(max_length=1024, null=True, help_text="32 x 32 grey values.")
+
+    def __str__(self) -> str:
+        return f"look at {self.blob_id[:12]}"
 
 
 class UploadedImage(models.Model):
@@ -73,6 +93,18 @@ class UploadedImage(models.Model):
 class PredictionQuerySet(OwnedQuerySet["Prediction"]):
     def pending(self) -> Self:
         return self.filter(status=Prediction.Status.PENDING)
+
+    def reviewed(self) -> Self:
+        """Those with a verdict that counts."""
+        return self.filter(_has_verdict())
+
+    def without_verdict(self) -> Self:
+        """Those that nobody has judged yet, or whose verdict was taken back."""
+        return self.filter(~_has_verdict())
+
+    def unreviewed(self) -> Self:
+        """Answers without a verdict."""
+        return self.without_verdict().filter(status=Prediction.Status.SUCCEEDED)
 
     def has_pending(self) -> bool:
         """Whether anything waits: one cheap look, without a transaction, which on SQLite is a lock."""
@@ -121,6 +153,10 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
             error_detail="No attempt to recognise this image came to an end. Retry, or send another file.",
         )
         return expired.update(status=Prediction.Status.PENDING, lease_until=None)
+
+
+def _has_verdict() -> models.Exists:
+    return models.Exists(Review.objects.newest().filter(prediction=models.OuterRef("pk")))
 
 
 class Prediction(models.Model):
@@ -319,99 +355,3 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
-
-
-class FeedbackQuerySet(models.QuerySet["Feedback"]):
-    def with_approval(self) -> Self:
-        """Each claim with `is_approved`: whether a reviewer has made it count."""
-        approvals = Review.objects.filter(
-            prediction=models.OuterRef("prediction"),
-            via=Review.Via.CLAIM,
-            created_at__gte=models.OuterRef("created_at"),
-        )
-        corrected = Q(models.Exists(approvals.filter(verdict="corrected", label=models.OuterRef("label"))))
-        agreed = Q(models.Exists(approvals.exclude(verdict="corrected")))
-        approved = Q(is_correct=True) & agreed | Q(is_correct=False) & corrected
-        return self.annotate(is_approved=models.ExpressionWrapper(approved, models.BooleanField()))
-
-
-class Feedback(AppendOnly):
-    """A user's claim about an answer. It trains nothing until a reviewer approves it."""
-
-    prediction = models.ForeignKey(Prediction, on_delete=models.CASCADE, related_name="feedback")
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
-    )
-    visitor = models.UUIDField(null=True, blank=True)
-    is_correct = models.BooleanField()
-    claimed_label = models.CharField(max_length=100, blank=True, help_text="What the user says it is, in their words.")
-    label = models.ForeignKey(
-        Label,
-        null=True,
-        blank=True,
-        on_delete=models.SET_NULL,
-        related_name="+",
-        help_text="The label meant, if known.",
-    )
-    created_at = models.DateTimeField(default=now, editable=False)
-
-    objects = FeedbackQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-pk"]
-        verbose_name_plural = "feedback"
-
-    def __str__(self) -> str:
-        return "correct" if self.is_correct else f"wrong: {self.claimed_label}"
-
-
-class ReviewQuerySet(models.QuerySet["Review"]):
-    def newest(self) -> Self:
-        """The review that counts, of each prediction."""
-        newest = self.filter(prediction=models.OuterRef("prediction")).order_by("-pk").values("pk")[:1]
-        return self.filter(pk=models.Subquery(newest))
-
-
-class Review(AppendOnly):
-    """A reviewer's verdict on an answer. Append-only: the newest one counts, and only reviews train."""
-
-    class Verdict(models.TextChoices):
-        CONFIRMED = "confirmed"
-        CORRECTED = "corrected"
-        REJECTED = "rejected", "rejected: none of my classes"
-
-    class Via(models.TextChoices):
-        ADMIN = "admin"
-        CLAIM = "claim", "approved claim"
-
-    prediction = models.ForeignKey(Prediction, on_delete=models.PROTECT, related_name="reviews")
-    verdict = models.CharField(max_length=10, choices=Verdict)
-    label = models.ForeignKey(Label, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    previous_label = models.CharField(max_length=100, blank=True)
-    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
-    via = models.CharField(max_length=10, choices=Via, default=Via.ADMIN)
-    created_at = models.DateTimeField(default=now, editable=False)
-
-    objects = ReviewQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-pk"]
-        indexes = [models.Index(fields=["prediction", "-id"], name="review_newest")]
-
-    def __str__(self) -> str:
-        return f"{self.verdict} {self.label or ''}".strip()
-
-
-class Erasure(AppendOnly):
-    """That a prediction was erased, by whom and when. A restored backup replays these rows."""
-
-    prediction_id = models.UUIDField(unique=True)
-    blob_sha256 = models.CharField(max_length=64, blank=True)
-    erased_by = models.CharField(max_length=160, help_text="user:<id>, visitor or access token")
-    created_at = models.DateTimeField(default=now, editable=False)
-
-    class Meta:
-        ordering = ["-pk"]
-
-    def __str__(self) -> str:
-        return str(self.prediction_id)

@@ -6,10 +6,22 @@ from django.db import transaction
 from recognizer.predictions.feedback import NotAnswered
 from recognizer.predictions.models import Feedback, Prediction, Review
 from recognizer.registry.models import Label
+from recognizer.registry.taxonomy import current_label
+
+NONE_YET = 0  # in place of a review's number: the reviewer has seen no review of the answer
 
 
 class WrongLabel(ValueError):
-    """The label belongs to another model."""
+    """The label belongs to another model, or is not used any more."""
+
+
+class Overtaken(RuntimeError):
+    """Somebody has judged the answer since this reviewer looked at it. `review` is theirs, the newest."""
+
+    def __init__(self, review: Review) -> None:
+        self.review = review
+        who = review.reviewer.get_username() if review.reviewer else "somebody"
+        super().__init__(f"{who} was here meanwhile: {review}. Look again before you decide.")
 
 
 def record(
@@ -19,41 +31,107 @@ def record(
     reviewer: User,
     label: Label | None = None,
     via: Review.Via = Review.Via.ADMIN,
+    seen: int | None = None,
 ) -> Review:
-    """Store a verdict. The newest one counts. Raises NotAnswered or WrongLabel."""
+    """Store a verdict. The newest one counts. A merged label counts as the one it was merged into.
+
+    `seen` is the number of the newest review that the reviewer knew of, NONE_YET for none; without it the verdict
+    stands whatever others said. Raises NotAnswered, WrongLabel or Overtaken.
+    """
     with transaction.atomic():
-        if not Prediction.objects.lock_answered(prediction):
-            raise NotAnswered("Only an answered recognition can be reviewed.")
-        return _record(prediction, verdict, reviewer=reviewer, label=label, via=via)
+        newest = _lock(prediction, seen)
+        verdict, label = _settled(prediction, verdict, label)
+        return _write(prediction, newest, verdict=verdict, label=label, reviewer=reviewer, via=via)
 
 
-def _record(
-    prediction: Prediction, verdict: Review.Verdict, *, reviewer: User, label: Label | None, via: Review.Via
-) -> Review:
-    if verdict == Review.Verdict.CONFIRMED and prediction.known is False:
-        verdict = Review.Verdict.REJECTED  # the answer was "none of my classes", and that is what is confirmed
-    if verdict == Review.Verdict.CONFIRMED:
-        label = Label.objects.get(model=prediction.model_id, key=prediction.label)
-    if label and label.model_id != prediction.model_id:
-        raise WrongLabel(
-            f"The label {label.key!r} belongs to the model {label.model.name!r}. Choose one of this model."
-        )
-    return Review.objects.create(
-        prediction=prediction,
-        verdict=verdict,
-        label=None if verdict == Review.Verdict.REJECTED else label,
-        previous_label=prediction.label,
-        reviewer=reviewer,
-        via=via,
-    )
+def undo(review: Review, *, reviewer: User, seen: int) -> Review:
+    """Take back a verdict, with one more row: what counted before it counts again, or nothing does.
+
+    `seen` is the newest review that the reviewer knows of. Raises NotAnswered or Overtaken.
+    """
+    with transaction.atomic():
+        newest = _lock(review.prediction, seen)
+        before = Review.objects.filter(prediction=review.prediction_id, pk__lt=review.pk).first()
+        verdict = Review.Verdict(before.verdict) if before else Review.Verdict.WITHDRAWN
+        label = before.label if before else None
+        via = Review.Via.DESK
+        return _write(review.prediction, newest, verdict=verdict, label=label, reviewer=reviewer, via=via)
 
 
-def approve(claim: Feedback, *, reviewer: User) -> Review:
-    """Make a user's claim count. Raises NotAnswered, or WrongLabel when it names no label of the model."""
+def approve(claim: Feedback, *, reviewer: User, seen: int | None = None) -> Review:
+    """Make a user's claim count. Raises as `record` does; WrongLabel also when it names no label of the model."""
     if claim.is_correct:
         verdict = Review.Verdict.CONFIRMED
     elif claim.label is None:
         raise WrongLabel(f"The model has no label {claim.claimed_label!r}. Correct the recognition to a label instead.")
     else:
         verdict = Review.Verdict.CORRECTED
-    return record(claim.prediction, verdict=verdict, reviewer=reviewer, label=claim.label, via=Review.Via.CLAIM)
+    via = Review.Via.CLAIM
+    return record(claim.prediction, verdict=verdict, reviewer=reviewer, label=claim.label, via=via, seen=seen)
+
+
+def refuse(claim: Feedback, *, reviewer: User, seen: int | None = None) -> Review:
+    """Judge against a user's claim: the answer it calls wrong is confirmed, the one it calls right is rejected."""
+    verdict = Review.Verdict.REJECTED if claim.is_correct else Review.Verdict.CONFIRMED
+    return record(claim.prediction, verdict=verdict, reviewer=reviewer, via=Review.Via.DESK, seen=seen)
+
+
+def _lock(prediction: Prediction, seen: int | None) -> Review | None:
+    """The newest review, which stays the newest until the transaction ends."""
+    if not Prediction.objects.lock_answered(prediction):
+        raise NotAnswered("Only an answered recognition can be reviewed.")
+    newest = Review.objects.filter(prediction=prediction).select_related("label", "reviewer").first()
+    if seen is not None and newest is not None and newest.pk != seen:
+        raise Overtaken(newest)
+    return newest
+
+
+def _settled(
+    prediction: Prediction, verdict: Review.Verdict, label: Label | None
+) -> tuple[Review.Verdict, Label | None]:
+    """What the verdict comes to, with the label that counts."""
+    if verdict == Review.Verdict.CONFIRMED and prediction.known is False:
+        verdict = Review.Verdict.REJECTED  # the answer was "none of my classes", and that is what is confirmed
+    if verdict in (Review.Verdict.REJECTED, Review.Verdict.WITHDRAWN):
+        return verdict, None
+    if verdict == Review.Verdict.CONFIRMED:
+        label = Label.objects.get(model=prediction.model_id, key=prediction.label)
+    if label is None:
+        raise WrongLabel("A correction needs a label. Choose what the picture shows.")
+    return verdict, _usable(current_label(label), prediction)
+
+
+def _usable(label: Label, prediction: Prediction) -> Label:
+    if label.model_id != prediction.model_id:
+        raise WrongLabel(
+            f"The label {label.key!r} belongs to the model {label.model.name!r}. Choose one of this model."
+        )
+    if label.retired_at:
+        raise WrongLabel(f"The label {label.key!r} is retired. Choose another one, or bring it back.")
+    return label
+
+
+def _write(
+    prediction: Prediction,
+    newest: Review | None,
+    *,
+    verdict: Review.Verdict,
+    label: Label | None,
+    reviewer: User,
+    via: Review.Via,
+) -> Review:
+    return Review.objects.create(
+        prediction=prediction,
+        verdict=verdict,
+        label=label,
+        previous_label=_counted_before(prediction, newest),
+        reviewer=reviewer,
+        via=via,
+    )
+
+
+def _counted_before(prediction: Prediction, newest: Review | None) -> str:
+    """The key of the label that counted until now: the model's where no review does."""
+    if newest is None or newest.verdict == Review.Verdict.WITHDRAWN:
+        return prediction.label
+    return newest.label.key if newest.label else ""

@@ -113,7 +113,7 @@ class TimingSerializer(serializers.Serializer[Any]):
 
 
 class ReviewSerializer(serializers.Serializer[Any]):
-    verdict = serializers.ChoiceField(choices=Review.Verdict.choices)
+    verdict = serializers.ChoiceField(choices=Review.Verdict.that_count())
     label = serializers.CharField(allow_null=True)  # type: ignore[assignment]
     name = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()

@@ -23,6 +23,7 @@ BATCH_SECONDS = 10  # the longest a batch may take; shorter than the lease, or t
 DRAIN_SECONDS = 2
 # With nothing left to do the drain listens for so long: the next upload costs no task, which is 10 ms of its answer.
 LISTEN_SECONDS = 0.5
+LOOK_SECONDS = 2
 STALE = timedelta(seconds=3)  # a row that waited this long has lost its ring
 
 
@@ -72,6 +73,14 @@ def sweep() -> None:
     from recognizer.predictions.sweeping import sweep_part
 
     sweep_part(int(time.time() // 60))
+
+
+@shared_task(name="look", time_limit=BATCH_SECONDS)
+def look() -> None:
+    """Find near-duplicates among answered pictures, for at most LOOK_SECONDS, and only while nothing waits."""
+    from recognizer.predictions.looks import look_at_new
+
+    look_at_new(until=time.monotonic() + LOOK_SECONDS, is_busy=Prediction.objects.has_pending)
 
 
 @worker_ready.connect

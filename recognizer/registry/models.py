@@ -61,6 +61,10 @@ class RegisteredModel(models.Model):
 
 
 class LabelQuerySet(models.QuerySet["Label"]):
+    def in_use(self) -> Self:
+        """Those that something can be reviewed into: neither merged nor retired."""
+        return self.filter(merged_into=None, retired_at=None)
+
     def keys_named(self, words: str) -> models.QuerySet["Label", str]:
         """The keys of labels whose key or display name contains the words, in any language."""
         named = models.Q(key__icontains=words) | models.Q(names__en__icontains=words)
@@ -90,6 +94,12 @@ class Label(models.Model):
         """The display name in the active language, else in English, else the key."""
         language = (get_language() or "en").split("-")[0]
         return self.names.get(language) or self.names.get("en") or self.key
+
+    @property
+    def in_both_languages(self) -> str:
+        """The English and the Chinese name with the key, as a choice among labels."""
+        names = [self.names.get(language) for language in ("en", "zh")]
+        return f"{' · '.join(filter(None, names)) or self.key} ({self.key})"
 
 
 class ModelVersion(AppendOnly):

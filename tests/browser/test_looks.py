@@ -62,6 +62,7 @@ def walk(page: Page) -> Iterator[str]:
     for name, address in {
         "history": "/history/",
         "admin-list": RECOGNITIONS,
+        "admin-desk": f"{RECOGNITIONS}desk/",
         "admin-detail": f"{RECOGNITIONS}{prediction}/change/",
     }.items():
         assert page.goto(address).status == 200

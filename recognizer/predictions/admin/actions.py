@@ -14,12 +14,12 @@ from unfold.widgets import UnfoldAdminSelect2Widget
 from recognizer.predictions.erasure import StillRunning
 from recognizer.predictions.feedback import NotAnswered
 from recognizer.predictions.models import Prediction
-from recognizer.predictions.review import WrongLabel
+from recognizer.predictions.review import Overtaken, WrongLabel
 from recognizer.registry.models import Label
 from recognizer.storage import StorageUnavailable
 
 MAX_AT_ONCE = 500  # what one request can do in a second or two; also stops a slip of the mouse over all of history
-REFUSALS = (NotAnswered, WrongLabel, StillRunning, StorageUnavailable, Label.DoesNotExist)
+REFUSALS = (NotAnswered, WrongLabel, Overtaken, StillRunning, StorageUnavailable, Label.DoesNotExist)
 
 
 @dataclass
@@ -71,10 +71,5 @@ class CorrectionForm(forms.Form):
         super().__init__(data)
         choice = self.fields["label"]
         assert isinstance(choice, forms.ModelChoiceField)  # noqa: S101  # for the type checker
-        choice.queryset = Label.objects.filter(model=model_id, merged_into=None, retired_at=None)
-        choice.label_from_instance = _in_both_languages  # type: ignore[method-assign,assignment]
-
-
-def _in_both_languages(label: Label) -> str:
-    names = [label.names.get(language) for language in ("en", "zh")]
-    return f"{' · '.join(filter(None, names)) or label.key} ({label.key})"
+        choice.queryset = Label.objects.in_use().filter(model=model_id)
+        choice.label_from_instance = lambda label: label.in_both_languages  # type: ignore[method-assign,assignment]

@@ -24,6 +24,7 @@ VERDICT_TONES = {
     Review.Verdict.CONFIRMED: "good",
     Review.Verdict.CORRECTED: "wait",
     Review.Verdict.REJECTED: "bad",
+    Review.Verdict.WITHDRAWN: "gone",
 }
 BAR = (
     '<span class="rz-score"><svg class="rz-bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'

@@ -8,8 +8,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.timezone import localdate
 
-from recognizer.admin_site import may_view
-from recognizer.predictions.admin.filters import MAX_COUNTED, midnight, unreviewed
+from recognizer.admin_site import may_review, may_view
+from recognizer.predictions.admin.filters import MAX_COUNTED, midnight
 from recognizer.predictions.models import Prediction
 from recognizer.registry.admin.models import ago
 from recognizer.registry.models import LoadedVersion, Promotion
@@ -20,6 +20,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     context["title"] = "Overview"
     if may_view("predictions", "prediction")(request):
         context["figures"] = _figures()
+    if may_review(request):
+        context["to_review"] = _number(Prediction.objects.unreviewed())
     if may_view("registry", "registeredmodel")(request):
         context["serving"] = _serving()
         context["num_workers"] = LoadedVersion.objects.live().num_workers()
@@ -34,14 +36,18 @@ def _figures() -> list[dict[str, str]]:
         _figure("Waiting", Prediction.objects.pending(), status__exact=status.PENDING),
         _figure("Recognised today", rows.filter(status=status.SUCCEEDED), status__exact=status.SUCCEEDED, **since),
         _figure("Failed today", rows.filter(status=status.FAILED), status__exact=status.FAILED, **since),
-        _figure("To review", unreviewed(Prediction.objects.all()), verdict="none"),
+        _figure("To review", Prediction.objects.unreviewed(), verdict="none"),
     ]
 
 
 def _figure(name: str, rows: QuerySet[Prediction], **filters: str) -> dict[str, str]:
-    number = rows.order_by()[:MAX_COUNTED].count()
     address = f"{reverse('admin:predictions_prediction_changelist')}?{urlencode(filters)}"
-    return {"name": name, "number": f"{number:,}" + ("+" if number == MAX_COUNTED else ""), "address": address}
+    return {"name": name, "number": _number(rows), "address": address}
+
+
+def _number(rows: QuerySet[Prediction]) -> str:
+    number = rows.order_by()[:MAX_COUNTED].count()
+    return f"{number:,}" + ("+" if number == MAX_COUNTED else "")
 
 
 def _serving() -> list[dict[str, str]]:

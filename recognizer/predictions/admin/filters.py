@@ -9,14 +9,14 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.paginator import Paginator
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.timezone import make_aware
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, RangeNumericFilter
 from unfold.contrib.filters.forms import AutocompleteDropdownForm
 
-from recognizer.predictions.models import Prediction, Review, UploadedImage
+from recognizer.predictions.models import Prediction, PredictionQuerySet, Review, UploadedImage
 from recognizer.registry.models import Label, ModelVersion
 
 MAX_COUNTED = 10_000
@@ -122,22 +122,16 @@ class VerdictFilter(DropdownFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
             ("none", "Not reviewed"),
-            *((str(value), str(name).capitalize()) for value, name in Review.Verdict.choices),
+            *((str(value), str(name).capitalize()) for value, name in Review.Verdict.that_count()),
         ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
+    def queryset(self, request: HttpRequest, queryset: PredictionQuerySet) -> QuerySet[Prediction]:
         if self.value() == "none":
-            return unreviewed(queryset)
-        if self.value() in Review.Verdict.values:
+            return queryset.unreviewed()
+        if self.value() in dict(Review.Verdict.that_count()):
             decided = Review.objects.newest().filter(verdict=self.value())
             return queryset.filter(pk__in=decided.values("prediction"))
         return queryset
-
-
-def unreviewed(queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
-    """Answers that nobody has judged yet."""
-    reviews = Review.objects.filter(prediction=OuterRef("pk"))
-    return queryset.filter(~Exists(reviews), status=Prediction.Status.SUCCEEDED)
 
 
 class ScoreFilter(RangeNumericFilter):
@@ -146,13 +140,14 @@ class ScoreFilter(RangeNumericFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
         bounds = {"score_from": "score__gte", "score_to": "score__lte"}
         for given, lookup in bounds.items():
-            value = _share(self.used_parameters.get(given))
+            value = share(self.used_parameters.get(given))
             if value is not None:
                 queryset = queryset.filter(**{lookup: value})
         return queryset
 
 
-def _share(text: str | None) -> float | None:
+def share(text: str | None) -> float | None:
+    """A score as people write it: 0.85 or 85, which is percent."""
     try:
         value = float(text or "")
     except ValueError:
@@ -168,7 +163,7 @@ class DateFilter(RangeDateFilter):
         if first:
             queryset = queryset.filter(created_at__gte=midnight(first))
         if last and last < date.max:
-            queryset = queryset.filter(created_at__lt=midnight(last + timedelta(days=1)))
+            queryset = queryset.filter(created_at__lt=midnight_after(last))
         return queryset
 
 
@@ -184,7 +179,12 @@ def midnight(day: date) -> datetime:
     return make_aware(datetime.combine(day, time.min))
 
 
-def search(queryset: QuerySet[Prediction], term: str) -> QuerySet[Prediction]:
+def midnight_after(day: date) -> datetime:
+    """Its end, where the server is."""
+    return midnight(day + timedelta(days=1))
+
+
+def search(queryset: PredictionQuerySet, term: str) -> PredictionQuerySet:
     """Recognitions by id or its beginning, by label key or name, or by a part of the file name."""
     found = _by_id(term) | Q(label__in=list(Label.objects.keys_named(term).distinct())) | Q(image__in=_images(term))
     return queryset.filter(found)

@@ -9,6 +9,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import redirect
+from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localdate
@@ -19,6 +20,7 @@ from recognizer.predictions import doorbell
 from recognizer.predictions.admin import cells
 from recognizer.predictions.admin.actions import CorrectionForm, chosen, do_each
 from recognizer.predictions.admin.cells import ClaimCells, MomentCell
+from recognizer.predictions.admin.desk import desk_urls
 from recognizer.predictions.admin.filters import (
     CappedPaginator,
     DateFilter,
@@ -33,7 +35,7 @@ from recognizer.predictions.describe import label_names
 from recognizer.predictions.erasure import erase
 from recognizer.predictions.exports import csv_lines
 from recognizer.predictions.feedback import NotAnswered
-from recognizer.predictions.models import Feedback, Prediction, Review
+from recognizer.predictions.models import Feedback, Prediction, PredictionQuerySet, Review
 from recognizer.predictions.ownership import erased_by
 from recognizer.predictions.presentation import Bar, has_picture, spans_of
 from recognizer.predictions.review import record
@@ -109,7 +111,10 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
     def has_erase_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("predictions.delete_prediction")
 
-    # The list
+    # The list, and the desk beside it
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*desk_urls(), *super().get_urls()]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RecognitionList
@@ -123,7 +128,7 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
         )
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Prediction], search_term: str
+        self, request: HttpRequest, queryset: PredictionQuerySet, search_term: str
     ) -> tuple[QuerySet[Prediction], bool]:
         term = search_term.strip()
         return (search(queryset, term) if term else queryset), False

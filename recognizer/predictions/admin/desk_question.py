@@ -1,0 +1,108 @@
+"""What the desk is asked for: which model's answers, in which order, with the filters of the list."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.utils.functional import cached_property
+
+from recognizer.predictions.admin.filters import midnight, midnight_after, search, share
+from recognizer.predictions.desk import Order
+from recognizer.predictions.models import Prediction, PredictionQuerySet, Review
+from recognizer.registry.models import Label, RegisteredModel
+
+KNOWN = {"yes": True, "no": False, "unsaid": None}
+MAIN = ("queue", "model", "order")
+UNREVIEWED = ("", "Not reviewed")
+
+
+class Question(forms.Form):
+    """The filters have the names and the meaning that they have in the list of recognitions."""
+
+    queue = forms.ChoiceField(choices=[("answers", "Answers"), ("claims", "Claims")], required=False)
+    model = forms.ModelChoiceField(
+        RegisteredModel.objects.all(), to_field_name="name", required=False, empty_label=None
+    )
+    order = forms.ChoiceField(choices=Order.choices, required=False)
+    verdict = forms.ChoiceField(choices=[UNREVIEWED, *Review.Verdict.that_count()], required=False)
+    label = forms.CharField(required=False, max_length=100, help_text="Key or name")
+    score_from = forms.CharField(required=False, max_length=10, label="Score from")
+    score_to = forms.CharField(required=False, max_length=10, label="to")
+    known = forms.ChoiceField(
+        choices=[("", "All"), ("yes", "One of my classes"), ("no", "None of my classes"), ("unsaid", "Not calibrated")],
+        required=False,
+    )
+    version = forms.IntegerField(required=False, min_value=1, max_value=10**9, label="Version number")
+    created_at_from = forms.DateField(required=False, label="Since", widget=forms.DateInput({"type": "date"}))
+    created_at_to = forms.DateField(required=False, label="Until", widget=forms.DateInput({"type": "date"}))
+    q = forms.CharField(required=False, max_length=200, label="Id, label or file name")
+
+    def main_fields(self) -> list[forms.BoundField]:
+        """What is chosen each time."""
+        return [self[name] for name in MAIN]
+
+    def filter_fields(self) -> list[forms.BoundField]:
+        """What narrows the queue."""
+        return [self[name] for name in self.fields if name not in MAIN]
+
+    @property
+    def is_about_claims(self) -> bool:
+        return bool(self.cleaned_data.get("queue") == "claims")
+
+    @property
+    def in_order(self) -> Order:
+        return Order(self.cleaned_data.get("order") or Order.USEFUL)
+
+    @property
+    def num_filters(self) -> int:
+        """How many of the filters narrow the queue."""
+        return sum(bool(self.cleaned_data.get(name)) for name in self.fields if name not in MAIN)
+
+    @cached_property
+    def model_asked(self) -> RegisteredModel | None:
+        """The model named, else the one whose answer waits newest, else any."""
+        if model := self.cleaned_data.get("model"):
+            return model  # type: ignore[no-any-return]
+        newest = Prediction.objects.unreviewed().order_by("-created_at").values_list("model", flat=True).first()
+        models = RegisteredModel.objects.all()
+        return models.filter(pk__in=[newest]).first() or models.first()
+
+    def answers(self) -> PredictionQuerySet:
+        """All answers that fit the filters, reviewed or not."""
+        rows = Prediction.objects.filter(status=Prediction.Status.SUCCEEDED, model=self.model_asked)
+        for name, narrow in FILTERS.items():
+            if self.cleaned_data.get(name) not in (None, ""):
+                rows = narrow(rows, self.cleaned_data[name])
+        return rows
+
+    def rows(self) -> PredictionQuerySet:
+        """The answers of the queue: those without a verdict, unless one is asked for."""
+        verdict = self.cleaned_data.get("verdict")
+        if not verdict:
+            return self.answers().unreviewed()
+        return self.answers().filter(pk__in=Review.objects.newest().filter(verdict=verdict).values("prediction"))
+
+
+def _by_label(rows: PredictionQuerySet, words: str) -> PredictionQuerySet:
+    keys = set(Label.objects.keys_named(words))
+    return rows.filter(label__in={words} if words in keys else keys)
+
+
+def _by_score(lookup: str) -> Callable[[PredictionQuerySet, str], PredictionQuerySet]:
+    def narrow(rows: PredictionQuerySet, text: str) -> PredictionQuerySet:
+        value = share(text)
+        return rows if value is None else rows.filter(**{lookup: value})
+
+    return narrow
+
+
+FILTERS: dict[str, Callable[[PredictionQuerySet, Any], PredictionQuerySet]] = {
+    "label": _by_label,
+    "score_from": _by_score("score__gte"),
+    "score_to": _by_score("score__lte"),
+    "known": lambda rows, word: rows.filter(known=KNOWN[word]),
+    "version": lambda rows, number: rows.filter(version__number=number),
+    "created_at_from": lambda rows, day: rows.filter(created_at__gte=midnight(day)),
+    "created_at_to": lambda rows, day: rows.filter(created_at__lt=midnight_after(day)),
+    "q": search,
+}

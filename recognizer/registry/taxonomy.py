@@ -1,0 +1,93 @@
+"""The names of a registered model's classes: added, merged, retired, and never deleted, since old answers name them."""
+
+import re
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils.timezone import now
+
+from recognizer.registry.models import Label, RegisteredModel
+
+MAX_STEPS = 100  # of a chain of merges; a longer one cannot come about, as each merge goes to the end of the chain
+TAKEN = "{} has a label {!r} already. Choose that one."
+
+
+class TaxonomyRefused(ValueError):
+    """The labels would contradict each other, in words."""
+
+
+def new_label(model: RegisteredModel, *, english: str, chinese: str = "", key: str = "") -> Label:
+    """A label that can be saved. Raises TaxonomyRefused.
+
+    Without a key one is made from the English name: `Dragon fruit` becomes `dragon_fruit`.
+    """
+    english, chinese = english.strip(), chinese.strip()
+    label = Label(model=model, key=key.strip() or key_of(english or chinese), names={"en": english, "zh": chinese})
+    try:
+        label.clean_fields()
+    except ValidationError as error:
+        raise TaxonomyRefused(f"{label.key!r} cannot be a label's key. {' '.join(error.messages)}") from error
+    if model.labels.filter(key=label.key).exists():
+        raise TaxonomyRefused(TAKEN.format(model.name, label.key))
+    return label
+
+
+def add_label(model: RegisteredModel, *, english: str, chinese: str = "", key: str = "") -> Label:
+    """A new class of this model. Its versions know it once they are trained with it. Raises TaxonomyRefused."""
+    label = new_label(model, english=english, chinese=chinese, key=key)
+    try:
+        with transaction.atomic():
+            label.save(force_insert=True)
+    except IntegrityError as error:  # the same name was added beside us
+        raise TaxonomyRefused(TAKEN.format(model.name, label.key)) from error
+    return label
+
+
+def key_of(name: str) -> str:
+    """A key made from a display name."""
+    return re.sub(r"[^\w.\-]+", "_", name.casefold()).strip("_")[:100]
+
+
+def merge(label: Label, into: Label) -> Label:
+    """Let this label count as another one from now on, old reviews included. Returns where it ended up.
+
+    A label that was merged itself passes on to the end of its chain, so that no circle comes about.
+    Raises TaxonomyRefused.
+    """
+    with transaction.atomic():
+        RegisteredModel.objects.select_for_update().get(pk=label.model_id)  # one change of a taxonomy at a time
+        label, target = Label.objects.get(pk=label.pk), current_label(Label.objects.get(pk=into.pk))
+        _check_merge(label, target)
+        label.merged_into = target
+        label.save(update_fields=["merged_into"])
+    return target
+
+
+def _check_merge(label: Label, target: Label) -> None:
+    if label.model_id != target.model_id:
+        raise TaxonomyRefused("Only labels of one model can be merged. Choose a label of the same model.")
+    if label.pk == target.pk:
+        raise TaxonomyRefused(f"{label.key!r} is where this ends up already. Choose another label.")
+    if label.merged_into_id:
+        raise TaxonomyRefused(f"{label.key!r} is merged into another label already.")
+    if target.retired_at:
+        raise TaxonomyRefused(f"{target.key!r} is retired. Bring it back first, or choose another label.")
+
+
+def retire(label: Label) -> bool:
+    """Nothing is reviewed into this label any more; what was stays. False when it was retired already."""
+    return Label.objects.filter(pk=label.pk, retired_at=None).update(retired_at=now()) == 1
+
+
+def bring_back(label: Label) -> bool:
+    """Let a retired label be used again. False when it was not retired."""
+    return Label.objects.filter(pk=label.pk).exclude(retired_at=None).update(retired_at=None) == 1
+
+
+def current_label(label: Label) -> Label:
+    """The label that counts: where the merges of this one lead to, itself where there are none."""
+    for _ in range(MAX_STEPS):
+        if label.merged_into is None:
+            break
+        label = label.merged_into
+    return label
