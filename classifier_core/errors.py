@@ -66,3 +66,7 @@ class TrainingStopped(TrainingFailed):
 
 class DatasetUnwritable(ClassifierError):
     """Photos or lists cannot be written: no space, no permission, or something is in the way."""
+
+
+class PictureTooSmall(ClassifierError):
+    """A network shrinks pictures of this size to nothing."""

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from classifier_core.errors import PictureTooSmall
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -19,14 +21,19 @@ class Cost:
 def measure_cost(model: nn.Module, *, in_channels: int, size: int) -> Cost:
     """Counts parameters, and the operations of one forward pass over a picture of `size` pixels.
 
-    Built on the device "meta", the model needs neither memory nor time.
+    Built on the device "meta", the model needs neither memory nor time. Raises PictureTooSmall.
     """
     parameters = list(model.parameters())
     image = torch.zeros(1, in_channels, size, size, device=parameters[0].device)
     was_training = model.training
     model.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(image)
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model(image)
+    except RuntimeError as error:  # torch has no type of its own for it
+        raise PictureTooSmall(
+            f"This network does not take pictures of {size} pixels: {error}. Use larger ones."
+        ) from error
     model.train(was_training)
     return Cost(
         num_parameters=sum(parameter.numel() for parameter in parameters),

@@ -87,6 +87,10 @@ def train_epoch(learner: nn.Module, learning: Learning, lesson: Lesson, progress
             seen.append(train_step(learner, learning, lesson, numbers, generator))
         except ValueError as error:  # torch, of a norm over a single value
             raise TrainingFailed(f"{error}. Raise --batch-size or --image-size.") from error
+        except torch.OutOfMemoryError as error:
+            raise TrainingFailed(
+                "The GPU has too little memory for this. Lower --batch-size or --image-size."
+            ) from error
         progress.update()
     loss, targets, logits = _split(gather(torch.cat(seen), lesson.machine.place))
     if not np.isfinite(loss):

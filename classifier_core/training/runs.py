@@ -152,7 +152,8 @@ def _whole_state(learning: Learning, network: nn.Module, head: str) -> dict[str,
 
 
 def _describe(folder: Path, config: TrainConfig, prepared: Prepared, materials: Materials) -> None:
-    cost = measure_cost(prepared.network, in_channels=config.channels, size=config.served_at)
+    for size in (config.image_size, config.served_at):
+        cost = measure_cost(prepared.network, in_channels=config.channels, size=size)
     about = {"cost": asdict(cost), "head": prepared.head, "start": asdict(prepared.start) if prepared.start else None}
     unreadable = [{"photo": one.path.name, "reason": one.reason} for one in materials.unreadable]
     run_folder.write_json(folder / run_folder.NETWORK, about | {"unreadable": unreadable})

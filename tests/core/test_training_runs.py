@@ -19,6 +19,8 @@ from classifier_core.engines import EngineSpec
 from classifier_core.errors import DatasetInvalid, TrainingFailed
 from classifier_core.training import finish, run_folder
 from classifier_core.training.config import TrainConfig
+from classifier_core.training.materials import read_materials
+from classifier_core.training.network import build_preprocessing
 from classifier_core.training.packing import Packaging
 from classifier_core.training.runs import train
 from tests.core.tiny_training import LABELS, register_tiny, split_by_number, write_stripes
@@ -338,9 +340,16 @@ def test_student_learns_from_a_teacher_and_its_features(done, photos, split, tmp
         teacher=str(done.artifact.folder), feature_weight=1.0, more_photos=str(photos / "down"), epochs=2, image_size=40
     )
     result = train(config, split, tmp_path / "run")
-    assert log_of(result.folder)[0]["train"]["num_images"] < 30 + 16
     state = load_file(result.folder / "best.safetensors")
     assert not [name for name in state if "projector" in name]
+
+
+def test_photos_that_judge_are_not_shown_to_the_teacher(photos, split):
+    config = tiny(teacher="unused", more_photos=str(photos / "down"))
+    materials = read_materials(split, config, build_preprocessing(config), warn=print, bar=False)
+    num_judging = sum(photo.label == "down" for part in (split.val, split.test) for photo in part.photos)
+    assert num_judging
+    assert len(materials.train_pictures) == len(split.train.photos) + 16 - num_judging
 
 
 def test_model_is_judged_and_served_at_a_size_of_its_own(done, split, tmp_path):

@@ -102,6 +102,28 @@ def test_full_disk_is_said(tmp_path, monkeypatch):
         checks.check_disk(tmp_path)
 
 
+def test_old_python_is_said_before_anything_is_made(tmp_path):
+    script = tmp_path / "requirements" / "install.sh"
+    script.parent.mkdir()
+    script.write_text((PROJECT_DIR / "requirements" / "install.sh").read_text())
+    old = tmp_path / "python3.9"
+    old.write_text('#!/bin/sh\ncase "$2" in *version_info*) exit 1 ;; *split*) echo 3.9.2 ;; esac\n')
+    old.chmod(0o755)
+
+    done = subprocess.run(
+        ["sh", script, "runtime"],
+        env={"PATH": "/usr/bin:/bin", "PYTHON": str(old)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "needs Python 3.11 or newer" in done.stderr
+    assert f"{old}: Python 3.9.2" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
 def test_host_that_is_not_ours_is_refused(tmp_path):
     with pytest.raises(StartRefused, match="Check RECOGNIZER_HOST and PORT"):
         checks.check_port(Options(host="192.0.2.1", port=free_port(), data_dir=tmp_path, has_own_broker=True))

@@ -107,24 +107,45 @@ def test_no_space_is_a_sentence(photos, tmp_path, monkeypatch):
         train(photos, "--folder", str(tmp_path / "run"))
 
 
+def test_pictures_that_vanish_in_the_network_are_said_in_words(photos, tmp_path):
+    with pytest.raises(CommandError, match="does not take pictures of 32 pixels"):
+        train(photos, "--arch", "alexnet", "--folder", str(tmp_path / "run"))
+
+
 TORCHRUN = """
-import os, sys
+import json, os, sys
+from pathlib import Path
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "recognizer.settings")
 from django.core.management import execute_from_command_line
+from classifier_core.training import loop
 from tests.core.tiny_training import register_tiny
+
 register_tiny()
+train_epoch = loop.train_epoch
+
+
+def watched(learner, learning, *rest):
+    figures = train_epoch(learner, learning, *rest)
+    sums = [float(weights.detach().abs().sum()) for weights in learning.learner.parameters()]
+    Path(os.environ["WATCHED"], os.environ["RANK"]).write_text(json.dumps(sums))
+    return figures
+
+
+loop.train_epoch = watched
 execute_from_command_line(["manage.py", *sys.argv[1:]])
 """
 
 
 def test_two_processes_train_one_network(photos, tmp_path):
-    script = tmp_path / "manage_tiny.py"
+    script, watched = tmp_path / "manage_tiny.py", {"WATCHED": str(tmp_path)}
     script.write_text(TORCHRUN)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     done = subprocess.run(
         [*launch, "train", "--data", str(photos), *OPTIONS, "--folder", str(tmp_path / "both"), "--ema", "0.9"],
         cwd=CHECKOUT,
-        env=os.environ | {"PYTHONPATH": str(CHECKOUT), "RECOGNIZER_DATA_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        env=os.environ
+        | {"PYTHONPATH": str(CHECKOUT), "RECOGNIZER_DATA_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+        | watched,
         capture_output=True,
         text=True,
         check=False,
@@ -136,6 +157,8 @@ def test_two_processes_train_one_network(photos, tmp_path):
     alone = [json.loads(line) for line in (tmp_path / "alone" / "log.jsonl").read_text().splitlines()]
     assert json.loads((tmp_path / "both" / "environment.json").read_text())["num_processes"] == 2
     assert log[0]["train"]["num_images"] == alone[0]["train"]["num_images"]
+    # Each saw other photos; only shared gradients give both the same weights.
+    assert json.loads((tmp_path / "0").read_text()) == json.loads((tmp_path / "1").read_text())
     # Other dropout, crops and batch-norm statistics, but the same photos in each step.
     assert abs(log[1]["val"]["loss"] - alone[1]["val"]["loss"]) < 0.3
 

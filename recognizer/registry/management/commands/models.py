@@ -62,9 +62,8 @@ class Command(BaseCommand):
             for line in _described(version):
                 self.stdout.write(f"  {line}")
         for promotion in model.promotions.select_related("version"):
-            self.stdout.write(
-                f"  {promotion.created_at:%Y-%m-%d %H:%M} {promotion.kind} {promotion.version}: {promotion.gate}"
-            )
+            words = f"{promotion.gate} {promotion.reason}".strip()
+            self.stdout.write(f"  {promotion.created_at:%Y-%m-%d %H:%M} {promotion.kind} {promotion.version}: {words}")
 
     def _import(self, *, folder: Path, model: str, description: str, promote: bool, **_: Any) -> None:
         from recognizer.registry.imports import import_artifact  # loads torch
