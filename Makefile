@@ -1,6 +1,6 @@
 # Every target does its own set-up. `make help` lists them.
 .POSIX:
-.PHONY: help serve test test-long check bench bench-train lock venv
+.PHONY: help serve test test-slow test-long check bench bench-train lock venv
 
 PYTHON_BIN = .venv/bin/python
 # manage.py writes a key and a database where it runs: checks get a folder of their own.
@@ -16,11 +16,17 @@ serve: ## set up what is missing, then run the whole service on http://127.0.0.1
 	@exec $(PYTHON_BIN) -m recognizer.supervisor
 
 # One more test process than cores: the one that tests the running service mostly waits for it.
-test: ## all tests that fit into ten minutes (ARGS="-k upload" for some of them)
-	@requirements/install.sh runtime ml dev
-	@$(PYTHON_BIN) -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist loadgroup -m "not long" $(ARGS)
+PYTEST = $(PYTHON_BIN) -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist loadgroup
 
-test-long: ## all tests, the long ones too
+test: ## the tests (ARGS="-k upload" for some of them)
+	@requirements/install.sh runtime ml dev
+	@$(PYTEST) -m "not slow and not long" $(ARGS)
+
+test-slow: ## the rest of what a change must pass: every family of networks, every command of the manual, the benches
+	@requirements/install.sh runtime ml dev
+	@$(PYTEST) -m "slow and not long" $(ARGS)
+
+test-long: ## all tests, those that take minutes each too
 	@requirements/install.sh runtime ml dev
 	@$(PYTHON_BIN) -m pytest $(ARGS)
 

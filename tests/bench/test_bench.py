@@ -24,6 +24,7 @@ from tests.service import PROJECT_DIR
 CLIENTS = [2]
 
 
+@pytest.mark.slow
 @pytest.mark.service
 def test_every_figure_is_measured_and_printed(prepared_data: Path, tmp_path: Path) -> None:
     shutil.copytree(prepared_data, tmp_path / "data")
@@ -116,6 +117,7 @@ def test_a_quick_look_is_not_judged() -> None:
     assert judge([table(0.1)], is_quick=True) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.service
 def test_the_graph_for_other_programs_is_the_served_one(prepared_data: Path, tmp_path: Path) -> None:
     artifact = load_artifact(next((prepared_data / "media" / "artifacts").iterdir()))

@@ -39,6 +39,7 @@ def _narrow_vgg(monkeypatch):
     monkeypatch.setattr(VGG, "__init__", partialmethod(VGG.__init__, mlp_ratio=1 / 16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_family_trains_takes_another_head_and_exports(family, tmp_path):
     torch.manual_seed(0)

@@ -41,7 +41,7 @@ PHOTOS = {
     "others": {"other": 8},
 }
 # One process for all: the network that looks for what is alike is exported once.
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.xdist_group("documented")]
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.xdist_group("documented"), pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from tests.photo_folders import write_folder
 from tests.tiny_artifact import build_tiny
 
 register_tiny()
-pytestmark = pytest.mark.xdist_group("judging")  # the zoo is trained once
+pytestmark = [pytest.mark.xdist_group("judging"), pytest.mark.slow]  # the zoo is trained once
 
 
 def call(*arguments: object) -> str:

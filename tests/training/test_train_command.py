@@ -136,6 +136,7 @@ execute_from_command_line(["manage.py", *sys.argv[1:]])
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network(photos, tmp_path):
     script, watched = tmp_path / "manage_tiny.py", {"WATCHED": str(tmp_path)}
     script.write_text(TORCHRUN)
