@@ -26,6 +26,7 @@ from recognizer.predictions.models import Prediction  # noqa: E402
 from recognizer.registry.models import ModelVersion, RegisteredModel  # noqa: E402
 
 LIMIT_MS = 300.0
+DESK_LIMIT_MS = 500.0  # it asks for the next tiles long before the last ones are judged
 
 
 def pages() -> dict[str, str]:
@@ -98,26 +99,28 @@ def main() -> None:
     administrator, _ = User.objects.get_or_create(username="bench", defaults={"is_staff": True, "is_superuser": True})
     client = Client(SERVER_NAME="localhost")
     client.force_login(administrator)
-    print(f"{Prediction.objects.count():,} recognitions, {repeats} requests each, limit {LIMIT_MS:.0f} ms")
+    limits = f"limit {LIMIT_MS:.0f} ms, at the desk {DESK_LIMIT_MS:.0f} ms"
+    print(f"{Prediction.objects.count():,} recognitions, {repeats} requests each, {limits}")
     if os.getloadavg()[0] > 1:
         print(
             f"The machine is busy (load {os.getloadavg()[0]:.1f}): the clock counts others' work too, `cpu` does not."
         )
-    worst = max(
-        _report(name, measure(client, address, repeats=repeats))
+    num_slow = sum(
+        _is_slow(name, measure(client, address, repeats=repeats))
         for name, address in pages().items()
         if name.startswith(given.only)
     )
-    sys.exit(f"The slowest page takes {worst:.0f} ms." if worst > LIMIT_MS else 0)
+    sys.exit(f"{num_slow} of the pages are over the limit." if num_slow else 0)
 
 
-def _report(name: str, taken: list[tuple[float, float]]) -> float:
+def _is_slow(name: str, taken: list[tuple[float, float]]) -> bool:
     clock, work = zip(*taken, strict=True)
     p95 = statistics.quantiles(clock, n=20)[-1]
-    mark = "  over the limit" if p95 > LIMIT_MS else ""
+    is_slow = p95 > (DESK_LIMIT_MS if name.startswith("desk") else LIMIT_MS)
+    mark = "  over the limit" if is_slow else ""
     figures = f"p50 {statistics.median(clock):5.0f} ms   p95 {p95:5.0f} ms   cpu {statistics.median(work):5.0f} ms"
     print(f"{name:32} {figures}{mark}", flush=True)
-    return p95
+    return is_slow
 
 
 if __name__ == "__main__":

@@ -83,8 +83,9 @@ def tokens(css: str) -> dict[str, str]:
     return dict(re.findall(r"(--[\w-]+):\s*([^;]+);", css))
 
 
-def test_admin_uses_only_tokens_that_exist() -> None:
+@pytest.mark.parametrize("name", ["admin.css", "desk.css"])
+def test_admin_uses_only_tokens_that_exist(name: str) -> None:
     folder = Path(settings.BASE_DIR) / "static" / "recognizer"
-    used = set(re.findall(r"var\((--[\w-]+)\)", (folder / "admin.css").read_text()))
+    used = set(re.findall(r"var\((--[\w-]+)\)", (folder / name).read_text()))
 
     assert used <= set(tokens((folder / "tokens.css").read_text()))

@@ -69,7 +69,7 @@ class Question(forms.Form):
 
     def answers(self) -> PredictionQuerySet:
         """All answers that fit the filters, reviewed or not."""
-        rows = Prediction.objects.filter(status=Prediction.Status.SUCCEEDED, model=self.model_asked)
+        rows = Prediction.objects.answers_of(self.model_asked)
         for name, narrow in FILTERS.items():
             if self.cleaned_data.get(name) not in (None, ""):
                 rows = narrow(rows, self.cleaned_data[name])
@@ -79,7 +79,7 @@ class Question(forms.Form):
         """The answers of the queue: those without a verdict, unless one is asked for."""
         verdict = self.cleaned_data.get("verdict")
         if not verdict:
-            return self.answers().unreviewed()
+            return self.answers().without_verdict()
         return self.answers().filter(pk__in=Review.objects.newest().filter(verdict=verdict).values("prediction"))
 
 
