@@ -2,10 +2,13 @@
 
 import structlog
 from celery import shared_task
+from django.conf import settings
 from django.utils.timezone import now
 
 from recognizer.training import bell
 from recognizer.training.models import DatasetSnapshot, Job, PhotoImport
+from recognizer.training.run_asking import TASK, retrain_when_due
+from recognizer.training.run_models import TrainingRun
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +36,46 @@ def import_pending() -> None:
         unpack(photo_import)
 
 
-WORK: tuple[tuple[str, type[Job]], ...] = (("freeze", DatasetSnapshot), ("import-photos", PhotoImport))
+@shared_task(name=TASK)
+def train_pending() -> None:
+    """Train the runs that were asked for, one after the other."""
+    from recognizer.training.run_course import LeaseLost, yield_to_others
+    from recognizer.training.runs import execute  # loads torch
+
+    yield_to_others()
+    while run := TrainingRun.objects.claim():
+        try:
+            execute(run)
+        except LeaseLost as lost:
+            log.warning(str(lost))
+        except Exception:  # the outermost frame: torch has errors of every kind
+            log.exception("a training run broke off", run=str(run))
+            run.fail(
+                "Training broke off with an error that the worker's log tells. Let it go on, or change the options."
+            )
+
+
+@shared_task(name="clean-runs")
+def clean_runs() -> None:
+    """Remove what old runs left on disk, by the rule in docs/operations.md."""
+    from recognizer.training.run_cleaning import clean
+
+    for words in clean():
+        log.info(words)
+
+
+@shared_task(name="retrain-when-due", time_limit=TEND_SECONDS)
+def retrain() -> None:
+    """Freeze and train where enough was reviewed, if the settings ask for it."""
+    for run in retrain_when_due(settings.RECOGNIZER_RETRAIN_AFTER_REVIEWS):
+        log.info("enough was reviewed to train", run=str(run))
+
+
+WORK: tuple[tuple[str, type[Job]], ...] = (
+    ("freeze", DatasetSnapshot),
+    ("import-photos", PhotoImport),
+    (TASK, TrainingRun),
+)
 
 
 @shared_task(name="tend", time_limit=TEND_SECONDS)
