@@ -90,6 +90,15 @@ UNFOLD: dict[str, Any] = {
                 ],
             },
             {
+                "title": _("Data"),
+                "items": [
+                    _entry(_("Base photos"), "photo_camera", "training.basephoto"),
+                    _entry(_("Imports"), "folder_zip", "training.photoimport"),
+                    _entry(_("Snapshots"), "ac_unit", "training.datasetsnapshot"),
+                    _entry(_("Test parts"), "rule", "training.teststate"),
+                ],
+            },
+            {
                 "title": _("Models"),
                 "items": [
                     _entry(_("Registered models"), "category", "registry.registeredmodel"),

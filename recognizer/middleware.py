@@ -13,6 +13,8 @@ from django_structlog.middlewares import RequestMiddleware
 from recognizer.problems import RETRY_SECONDS, failed
 
 UPLOAD_PAGE = "/"
+# Forms that hold many photos: the upload page, and an administrator's zip.
+LARGE_FORMS = {UPLOAD_PAGE, "/admin/training/photoimport/add/"}
 MAX_LARGE_BODIES = 4
 LARGE_TEXT_BYTES = 5_000_000  # JSON
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -61,12 +63,15 @@ def _announced_bytes(request: HttpRequest) -> int:
 
 
 def _max_bytes(request: HttpRequest) -> int:
-    is_form = request.path == UPLOAD_PAGE
-    return settings.RECOGNIZER_MAX_FORM_BYTES if is_form else settings.RECOGNIZER_MAX_BODY_BYTES
+    is_large = request.path in LARGE_FORMS
+    return settings.RECOGNIZER_MAX_FORM_BYTES if is_large else settings.RECOGNIZER_MAX_BODY_BYTES
 
 
 def _too_large(request: HttpRequest) -> str:
     megabytes = f"{settings.RECOGNIZER_MAX_UPLOAD_BYTES / 1e6:.0f} MB"
+    if request.path in LARGE_FORMS - {UPLOAD_PAGE}:
+        total = f"{settings.RECOGNIZER_MAX_FORM_BYTES / 1e6:.0f} MB"
+        return f"The zip is too large: a page takes {total}. Import it with manage.py dataset import instead."
     if request.path == UPLOAD_PAGE:
         total = f"{settings.RECOGNIZER_MAX_FORM_BYTES / 1e6:.0f} MB"
         return f"These photos are too large together. Send at most {total} at a time, {megabytes} for each photo."

@@ -1,143 +1,19 @@
-"""Photos that an administrator gives a model to learn from: taken in from a folder, a CSV or a zip."""
+"""Photos that an administrator gives a model to learn from. `importing.py` takes them in."""
 
-import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
 from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.db import transaction
 
-from classifier_core.datasets.archive import open_dataset
-from classifier_core.datasets.folder import Dataset, Photo
-from classifier_core.errors import ClassifierError, DatasetInvalid
-from classifier_core.images import read_header
-from recognizer.predictions import blobs
 from recognizer.predictions.erasure import drop_unneeded
-from recognizer.predictions.intake import insert_or_lock
 from recognizer.predictions.models import Blob
-from recognizer.registry.models import Label, RegisteredModel
+from recognizer.registry.models import RegisteredModel
 from recognizer.storage import reachable
 from recognizer.training import bell
 from recognizer.training.models import BasePhoto, PhotoImport
-
-BATCH = 32  # photos of one transaction; their bytes are in memory together
-MAX_PROBLEMS = 100  # sentences kept
-Say = Callable[[str], None]
-
-
-@dataclass
-class Imported:
-    """How it went."""
-
-    num_added: int = 0
-    num_known: int = 0  # there already
-    problems: list[str] = field(default_factory=list)  # what was left out, a sentence each
-
-
-def model_named(name: str, *, is_new: bool) -> RegisteredModel:
-    """The model that gets photos, made where it is said to be new. Raises DatasetInvalid."""
-    try:
-        if not is_new or RegisteredModel.objects.filter(name=name).exists():
-            return RegisteredModel.named(name)
-        RegisteredModel(name=name).clean_fields()
-    except (RegisteredModel.DoesNotExist, ValidationError) as error:
-        raise DatasetInvalid(" ".join(error.messages) if isinstance(error, ValidationError) else str(error)) from error
-    return RegisteredModel.objects.create(name=name)
-
-
-def import_base_photos(
-    dataset: Dataset,
-    model: RegisteredModel,
-    *,
-    adds_classes: bool,
-    by: User | None,
-    say: Say = lambda _: None,
-) -> Imported:
-    """Make each photo a base photo of the model, under the label that its folder is named like.
-
-    What cannot be taken is left out with a sentence. The same photos a second time add nothing.
-
-    Raises DatasetInvalid when a folder names no label and no classes are to be added: nothing is stored then.
-    StorageFull, StorageUnavailable.
-    """
-    labels = _labels(dataset, model, adds_classes=adds_classes)
-    imported = Imported()
-    for start in range(0, len(dataset.photos), BATCH):
-        say(f"Storing photos: {start} of {len(dataset.photos)}")
-        readable = list(_readable(dataset, dataset.photos[start : start + BATCH], imported))
-        _store(readable, labels, dataset, imported, model=model, by=by)
-    return imported
-
-
-def to_key(name: str) -> str:
-    """A folder's name as a label's key: without spaces and signs."""
-    return re.sub(r"[^\w.\-]+", "_", name).strip("_")
-
-
-def _labels(dataset: Dataset, model: RegisteredModel, *, adds_classes: bool) -> dict[str, Label]:
-    """The label of each folder."""
-    known = {label.key: label for label in model.labels.all()}
-    keys = {name: to_key(name) for name in dataset.labels}
-    missing = {name: key for name, key in keys.items() if key not in known}
-    nameless = [name for name, key in missing.items() if not key]
-    if nameless:
-        raise DatasetInvalid(f"The folder {nameless[0]!r} cannot name a class. Use letters or digits.")
-    if missing and not adds_classes:
-        names = ", ".join(map(repr, sorted(missing)[:5])) + (
-            f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        )
-        raise DatasetInvalid(
-            f"{model.name} has no class {names}. Name the folders like its labels, or let new classes be added."
-        )
-    new = {key: Label(model=model, key=key, names={"en": name}) for name, key in missing.items()}
-    Label.objects.bulk_create(new.values(), ignore_conflicts=True)
-    known |= {label.key: label for label in model.labels.filter(key__in=new)}
-    return {name: known[key] for name, key in keys.items()}
-
-
-def _readable(dataset: Dataset, photos: Sequence[Photo], imported: Imported) -> Iterator[tuple[Photo, bytes, Blob]]:
-    for photo in photos:
-        try:
-            raw = photo.path.read_bytes()
-            header = read_header(raw, blobs.limits())
-        except (ClassifierError, OSError) as error:
-            _note(imported, f"{dataset.name_of(photo)} was left out: {error}")
-        else:
-            size = {"num_bytes": len(raw), "width": header.width, "height": header.height}
-            yield photo, raw, Blob(sha256=blobs.write(raw), format=header.format, **size)
-
-
-@transaction.atomic
-def _store(
-    photos: Sequence[tuple[Photo, bytes, Blob]],
-    labels: dict[str, Label],
-    dataset: Dataset,
-    imported: Imported,
-    *,
-    model: RegisteredModel,
-    by: User | None,
-) -> None:
-    for photo, raw, blob in sorted(photos, key=lambda one: one[2].pk):  # in order, or two imports deadlock
-        if insert_or_lock(blob):
-            blobs.ensure(blob.pk, raw)
-        fields = {"label": labels[photo.label], "source": dataset.name_of(photo)[:300], "created_by": by}
-        row, is_new = BasePhoto.objects.get_or_create(model=model, blob=blob, defaults=fields)
-        imported.num_added += is_new
-        imported.num_known += not is_new
-        if row.label_id != labels[photo.label].pk:
-            _note(imported, f"{dataset.name_of(photo)} is there already as {row.label.key!r}, which it stays.")
-
-
-def _note(imported: Imported, problem: str) -> None:
-    if len(imported.problems) < MAX_PROBLEMS:
-        imported.problems.append(problem)
 
 
 def remove_base_photo(photo: BasePhoto) -> None:
@@ -159,35 +35,3 @@ def ask_for_import(archive: File[bytes], model: RegisteredModel, *, adds_classes
         )
         transaction.on_commit(lambda: bell.ring("import-photos"), robust=True)
     return photo_import
-
-
-def unpack(photo_import: PhotoImport) -> None:
-    """Import the photos of a zip that was claimed: it ends ready, or failed with the reason, and the zip goes."""
-    try:
-        imported = _import_archive(photo_import)
-    except (ClassifierError, OSError, MemoryError) as error:
-        ended = photo_import.fail(str(error) or "This machine has too little memory for the zip.")
-    else:
-        ended = photo_import.finish(**vars(imported))
-    if ended:
-        with reachable():
-            default_storage.delete(photo_import.archive)
-
-
-def _import_archive(photo_import: PhotoImport) -> Imported:
-    with tempfile.TemporaryDirectory(prefix="recognizer-") as folder:
-        path = Path(folder) / "photos.zip"
-        with reachable(), default_storage.open(photo_import.archive) as source, path.open("wb") as target:
-            shutil.copyfileobj(source, target)
-        with open_dataset(path, min_labels=1) as dataset:
-            return import_base_photos(
-                dataset,
-                photo_import.model,
-                adds_classes=photo_import.adds_classes,
-                by=photo_import.created_by,
-                say=lambda words: _renew(photo_import, words),
-            )
-
-
-def _renew(photo_import: PhotoImport, words: str) -> None:
-    photo_import.renew(words)  # lost: another worker imports the same photos, which adds nothing twice

@@ -11,6 +11,7 @@ from recognizer.training.models import DatasetSnapshot, Part, SnapshotItem
 LEAST_TRAIN, LEAST_TEST = 20, 5  # photos of a class
 MOST_OF_ONE = 0.5  # of a class's reviewed photos, from one uploader
 LEAST_REVIEWED = 10  # photos; among fewer one uploader has half of them by chance
+SAMPLE = 24  # items; sorted by hash, which is by chance
 JUMP_FACTOR, JUMP_POINTS = 2.0, 0.1  # of a class's share; both, or small classes jump all the time
 
 
@@ -18,6 +19,7 @@ JUMP_FACTOR, JUMP_POINTS = 2.0, 0.1  # of a class's share; both, or small classe
 class Photo:
     """One item, as far as numbers tell."""
 
+    item: int
     label: str
     part: str
     source: str
@@ -51,21 +53,24 @@ class Contents:
 
 def contents_of(snapshot: DatasetSnapshot) -> Contents:
     """What is in it now; of what was erased only the number is known."""
-    rows = snapshot.items.alive().order_by("blob").values_list("blob_id", "label", "part", "source", "uploader")
+    rows = snapshot.items.alive().order_by("blob").values_list("blob_id", "pk", "label", "part", "source", "uploader")
     erased = snapshot.items.exclude(erased_at=None).filter(part=Part.TEST)
-    return Contents({str(sha256): Photo(*rest) for sha256, *rest in rows.iterator()}, erased.count())
+    photos = {str(row[0]): Photo(*row[1:]) for row in rows.iterator()}
+    return Contents(photos, erased.count())
 
 
 def difference(contents: Contents, before: Contents) -> dict[str, Any]:
-    """Photos added, removed and relabelled, by class."""
+    """Photos added, removed and relabelled, by class; and some of the new items, to be looked at."""
     now, then = contents.photos, before.photos
     relabelled = Counter(
         f"{then[sha256].label} → {now[sha256].label}"
         for sha256 in then.keys() & now.keys()
         if then[sha256].label != now[sha256].label
     )
+    new = sorted(now.keys() - then.keys())
     return {
-        "added": _by_label(now[sha256] for sha256 in now.keys() - then.keys()),
+        "sample": [now[sha256].item for sha256 in new[:SAMPLE]],
+        "added": _by_label(now[sha256] for sha256 in new),
         "removed": _by_label(then[sha256] for sha256 in then.keys() - now.keys()),
         "relabelled": dict(sorted(relabelled.items())),
     }

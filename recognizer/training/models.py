@@ -241,7 +241,7 @@ class DatasetSnapshot(Job):
     num_of_source = models.JSONField(default=dict, help_text="Photos by source: base, review.")
     counts = models.JSONField(default=dict, help_text="Photos by label key and part.")
     left_out = models.JSONField(default=dict, help_text="Photos by the reason for which they were left out.")
-    changes = models.JSONField(default=dict, help_text="Photos added, removed and relabelled since the previous one.")
+    changes = models.JSONField(default=dict, help_text="Photos added, removed and relabelled since the previous.")
     warnings = models.JSONField(default=list, help_text="What is wrong with it, a sentence each.")
 
     objects = SnapshotQuerySet.as_manager()
@@ -315,7 +315,10 @@ class SnapshotItem(AppendOnly):
     class Meta:
         ordering = ["pk"]
         constraints = [models.UniqueConstraint(fields=["snapshot", "blob"], name="photo_once_per_snapshot")]
-        indexes = [models.Index(fields=["snapshot", "part", "label"], name="snapshot_item_by_part")]
+        indexes = [
+            models.Index(fields=["snapshot", "part", "label"], name="snapshot_item_by_part"),
+            models.Index(fields=["snapshot"], name="snapshot_item_erased", condition=Q(erased_at__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.part}: {self.label}" if self.erased_at is None else "erased"

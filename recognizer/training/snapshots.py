@@ -5,14 +5,13 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max
 
 from classifier_core.errors import ClassifierError, DatasetInvalid
 from recognizer.predictions.models import Blob, UploadedImage
 from recognizer.registry.models import RegisteredModel
-from recognizer.training import bell, figures
+from recognizer.training import figures
 from recognizer.training.candidates import REASONS, Candidate, Candidates, capped, find_candidates
 from recognizer.training.looking import Looking, lock_alive
 from recognizer.training.models import DatasetSnapshot, Part, PhotoLook, PhotoPlace, SnapshotItem, TestState
@@ -25,18 +24,6 @@ Say = Callable[[str], None]
 
 class LeaseLost(RuntimeError):
     """Another worker has the snapshot now."""
-
-
-def ask_for_snapshot(
-    model: RegisteredModel, options: SnapshotOptions, *, by: User | None, rings: bool = True
-) -> DatasetSnapshot:
-    """A pending snapshot; a worker is rung for, unless the caller freezes it. Raises DatasetInvalid."""
-    options.check()
-    with transaction.atomic():
-        snapshot = DatasetSnapshot.objects.ask(model, options=options.to_dict(), created_by=by)
-        if rings:
-            transaction.on_commit(lambda: bell.ring("freeze"), robust=True)
-    return snapshot
 
 
 def freeze(snapshot: DatasetSnapshot, *, say: Say = lambda _: None) -> None:

@@ -30,7 +30,7 @@ def freeze_pending() -> None:
 @shared_task(name="import-photos")
 def import_pending() -> None:
     """Unpack the zips of base photos that were handed in."""
-    from recognizer.training.base_photos import unpack
+    from recognizer.training.importing import unpack
 
     while photo_import := PhotoImport.objects.claim():
         unpack(photo_import)

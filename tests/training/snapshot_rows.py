@@ -13,10 +13,11 @@ from classifier_core.datasets.folder import load_dataset
 from recognizer.predictions.models import Owner, Prediction, Review
 from recognizer.predictions.review import record
 from recognizer.registry.models import Label, RegisteredModel
-from recognizer.training.base_photos import Imported, import_base_photos
+from recognizer.training.asking import ask_for_snapshot
+from recognizer.training.importing import Imported, import_base_photos
 from recognizer.training.models import DatasetSnapshot
 from recognizer.training.options import SnapshotOptions
-from recognizer.training.snapshots import ask_for_snapshot, freeze
+from recognizer.training.snapshots import freeze
 from tests.photo_folders import COLOURS, picture, write_folder
 from tests.recognition import upload
 
@@ -48,12 +49,12 @@ def answered(
 def reviewed(raw: bytes, label: str = "apple", **options: Any) -> Prediction:
     """An upload that was answered, and the answer confirmed."""
     row = answered(raw, label=label, **options)
-    record(row, verdict=Review.Verdict.CONFIRMED, reviewer=person("reviewer"))
+    record(row, verdict=Review.Verdict.CONFIRMED, reviewer=person("judge"))
     return row
 
 
 def reject(row: Prediction) -> None:
-    record(row, verdict=Review.Verdict.REJECTED, reviewer=person("reviewer"))
+    record(row, verdict=Review.Verdict.REJECTED, reviewer=person("judge"))
 
 
 def person(name: str) -> User:

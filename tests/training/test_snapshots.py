@@ -15,9 +15,10 @@ from recognizer.predictions.feedback import claim
 from recognizer.predictions.models import Feedback, Owner, Review
 from recognizer.predictions.review import approve, record
 from recognizer.registry.models import RegisteredModel
+from recognizer.training.asking import ask_for_snapshot
 from recognizer.training.models import DatasetSnapshot, PhotoLook, PhotoPlace, TestState
 from recognizer.training.options import SnapshotOptions
-from recognizer.training.snapshots import ask_for_snapshot, freeze
+from recognizer.training.snapshots import freeze
 from tests.training.snapshot_rows import (
     answered,
     frozen,
@@ -44,7 +45,7 @@ def test_same_photos_freeze_to_the_same_hash(fruit_rows: RegisteredModel, tmp_pa
     assert first.content_sha256 == second.content_sha256
     assert parts_of(first) == parts_of(second)
     assert first.num_photos == 61
-    assert second.changes == {"added": {}, "removed": {}, "relabelled": {}}
+    assert second.changes == {"sample": [], "added": {}, "removed": {}, "relabelled": {}}
     assert first.test_state == second.test_state
 
 
@@ -72,7 +73,7 @@ def test_thousand_wrong_claims_change_nothing_and_one_approved_does(fruit_rows: 
     Feedback.objects.bulk_create(Feedback(prediction=row, visitor=uuid.uuid4(), **wrong) for _ in range(999))
 
     claimed = frozen(fruit_rows)
-    approve(Feedback.objects.first(), reviewer=person("reviewer"))
+    approve(Feedback.objects.first(), reviewer=person("judge"))
     approved = frozen(fruit_rows)
 
     assert claimed.content_sha256 == before.content_sha256
@@ -84,7 +85,7 @@ def test_thousand_wrong_claims_change_nothing_and_one_approved_does(fruit_rows: 
 def test_only_the_newest_review_counts(fruit_rows: RegisteredModel):
     row = reviewed(photo_bytes(1), "apple")
     reviewed(photo_bytes(2), "apple")
-    record(row, verdict=Review.Verdict.CORRECTED, reviewer=person("reviewer"), label=label("kiwi"))
+    record(row, verdict=Review.Verdict.CORRECTED, reviewer=person("judge"), label=label("kiwi"))
 
     assert frozen(fruit_rows).items.get(blob=row.image.blob).label == "kiwi"
 

@@ -168,8 +168,8 @@ class Command(BaseCommand):
     def _import_base_photos(
         self, dataset: "Dataset", name: str, *, add_classes: bool, new_model: bool, **_: Any
     ) -> None:
-        from recognizer.training.base_photos import import_base_photos, model_named
         from recognizer.training.complaints import progress_line
+        from recognizer.training.importing import import_base_photos, model_named
 
         model = model_named(name, is_new=new_model)
         with progress_line(self.stderr) as say:

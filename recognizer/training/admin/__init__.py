@@ -1,0 +1,5 @@
+"""The admin of what models learn from: base photos, and frozen snapshots."""
+
+from recognizer.training.admin import base_photos, snapshots
+
+__all__ = ["base_photos", "snapshots"]
