@@ -72,7 +72,9 @@ def _trainer() -> Program:
     queue = ["-Q", "train", "-c", "1", "-n", "train@%h", "--max-tasks-per-child", "1"]
     quiet = ["--without-gossip", "--without-mingle", "-l", "WARNING"]
     # Recognition comes first: people wait for it.
-    return Program("trainer", ["nice", "-n", "10", *celery, *queue, *quiet], environment={"OPENBLAS_NUM_THREADS": "1"})
+    command = ["nice", "-n", "10", *celery, *queue, *quiet]
+    # A training run gives itself back to the queue between two steps.
+    return Program("trainer", command, grace_seconds=10.0, environment={"OPENBLAS_NUM_THREADS": "1"})
 
 
 def _web() -> Program:

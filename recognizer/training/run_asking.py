@@ -7,24 +7,23 @@ from django.db import transaction
 from django.db.models import Q
 
 from classifier_core.errors import TrainingFailed
+from classifier_core.training.config import TrainConfig
 from recognizer.predictions.models import Review
 from recognizer.registry.models import RegisteredModel
 from recognizer.training import bell
+from recognizer.training.asking import ask_for_snapshot
 from recognizer.training.models import DatasetSnapshot, Job
 from recognizer.training.options import SnapshotOptions
 from recognizer.training.run_models import TrainingRun
-from recognizer.training.run_options import RunOptions, build_config, find_start
+from recognizer.training.run_options import RunOptions, RunStart, build_config, find_start
 
 TASK = "train"
 
 
 def ask_for_run(snapshot: DatasetSnapshot, options: RunOptions, *, by: User | None, rings: bool = True) -> TrainingRun:
     """A pending run, which starts once the snapshot is ready and a worker is free. Raises TrainingFailed."""
-    if snapshot.status == Job.Status.FAILED:
-        raise TrainingFailed(f"{snapshot} holds no photos: freezing it failed. Freeze another one.")
+    start, config = check(snapshot, options)
     model = snapshot.model
-    start = find_start(model, options.start)
-    config = build_config(model, start, options)
     with transaction.atomic():
         run = TrainingRun.objects.ask(
             model,
@@ -42,16 +41,24 @@ def ask_for_run(snapshot: DatasetSnapshot, options: RunOptions, *, by: User | No
     return run
 
 
+def check(snapshot: DatasetSnapshot, options: RunOptions) -> tuple[RunStart, TrainConfig]:
+    """What a run would start from, and its whole configuration. Raises TrainingFailed."""
+    if snapshot.status in (Job.Status.FAILED, Job.Status.CANCELLED):
+        raise TrainingFailed(f"{snapshot} holds no photos: freezing it failed. Freeze another one.")
+    start = find_start(snapshot.model, options.start)
+    return start, build_config(snapshot.model, start, options)
+
+
 def ring() -> None:
     """Wake the train worker."""
     bell.ring(TASK)
 
 
-def go_on(run: TrainingRun) -> bool:
+def go_on(run: TrainingRun, *, rings: bool = True) -> bool:
     """Queue a run that stopped once more. False means that it has not stopped."""
     with transaction.atomic():
         is_queued = run.go_on()
-        if is_queued:
+        if is_queued and rings:
             transaction.on_commit(ring, robust=True)
     return is_queued
 
@@ -86,8 +93,6 @@ def _retrain(model: RegisteredModel) -> TrainingRun | None:
     options = SnapshotOptions.from_dict(newest.options) if newest else SnapshotOptions()
     last = TrainingRun.objects.filter(model=model).order_by("-number").first()
     with transaction.atomic():
-        asked = replace(options, until=None).to_dict()  # a last day would leave the new reviews out
-        snapshot = DatasetSnapshot.objects.ask(model, options=asked, created_by=None)
-        run = ask_for_run(snapshot, RunOptions(preset=last.preset if last else "balanced"), by=None)
-        transaction.on_commit(lambda: bell.ring("freeze"), robust=True)
-    return run
+        # A last day would leave the new reviews out.
+        snapshot = ask_for_snapshot(model, replace(options, until=None), by=None)
+        return ask_for_run(snapshot, RunOptions(preset=last.preset if last else "balanced"), by=None)

@@ -110,7 +110,6 @@ def _hide_photos(run: TrainingRun) -> None:
         with default_storage.open(report_name(run)) as file:
             page = file.read().decode()
         if (hidden := without_photos(page)) != page:
-            default_storage.delete(report_name(run))
             default_storage.save(report_name(run), ContentFile(hidden.encode()))
 
 

@@ -143,6 +143,7 @@ class TrainingRun(Job):
             error="",
             cancel_requested_at=None,
             finished_at=None,
+            cleaned_at=None,
             fruitful_attempt=F("attempts"),
         )
 

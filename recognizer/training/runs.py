@@ -74,7 +74,7 @@ class _Execution:
 
     def __init__(self, run: TrainingRun, course: Course, *, bar: bool) -> None:
         self._run, self._course, self._bar = run, course, bar
-        self._folder = run.path
+        self._folder, self._data_name = run.path, str(run.snapshot)  # read here: the learning thread asks no database
 
     def run(self) -> None:
         with _alone(self._folder, self._course), _photos(self._run, self._course) as split:
@@ -122,7 +122,7 @@ class _Execution:
             config,
             split,
             self._folder,
-            data_name=str(self._run.snapshot),
+            data_name=self._data_name,
             packaging=packaging,
             progress=course.say,
             watch=Watch(course.tick, course.on_epoch, bar=self._bar),
