@@ -24,7 +24,6 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
-from tqdm import tqdm
 
 from bench.photos import write_photo
 from classifier_core.datasets.folder import load_dataset
@@ -38,6 +37,7 @@ from classifier_core.training.loop import train_epoch
 from classifier_core.training.materials import read_materials
 from classifier_core.training.network import build_preprocessing, prepare_network
 from classifier_core.training.processes import Place
+from classifier_core.training.watching import UNWATCHED
 
 LIMIT = 1.5  # ours must be this many times as fast
 PHOTO = "500x375"  # pixels
@@ -130,15 +130,16 @@ def our_epochs(folder: Path, machine: Machine, *, batch_size: int) -> Iterator[f
     dataset = load_dataset(folder)
     split = Split(dataset, dataset.only(dataset.photos[:: len(dataset.photos) // NUM_CLASSES]), dataset.only([]))
     preprocessing = build_preprocessing(config)
-    materials = read_materials(split, config, preprocessing, warn=print, bar=False)
+    materials = read_materials(split, config, preprocessing, warn=print, watch=UNWATCHED)
     prepared = prepare_network(config, num_classes=NUM_CLASSES, device=machine.device)
     plan = build_plan(prepared, materials, preprocessing, config=config, machine=machine)
     learning = start_learning(plan.learner, config, head=plan.head)
-    while True:
-        started = time.monotonic()
-        train_epoch(plan.learner, learning, plan.lesson, tqdm(disable=True))
-        learning.epoch += 1
-        yield len(dataset.photos) // batch_size * batch_size / (time.monotonic() - started)
+    with UNWATCHED.count("training", 0, unit="step") as count:
+        while True:
+            started = time.monotonic()
+            train_epoch(plan.learner, learning, plan.lesson, count)
+            learning.epoch += 1
+            yield len(dataset.photos) // batch_size * batch_size / (time.monotonic() - started)
 
 
 def reference_epochs(folder: Path, device: torch.device, *, batch_size: int) -> Iterator[float]:

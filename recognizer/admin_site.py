@@ -119,6 +119,7 @@ UNFOLD: dict[str, Any] = {
                 "title": _("Models"),
                 "items": [
                     _entry(_("Registered models"), "category", "registry.registeredmodel"),
+                    _entry(_("Training runs"), "model_training", "training.trainingrun"),
                     _entry(_("Versions"), "deployed_code", "registry.modelversion"),
                     _entry(_("Evaluations"), "query_stats", "registry.evaluation"),
                     _entry(_("Promotions"), "publish", "registry.promotion"),

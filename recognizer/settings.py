@@ -54,6 +54,9 @@ RECOGNIZER_DEVICE = environment.choice("RECOGNIZER_DEVICE", "cpu", choices=["cpu
 RECOGNIZER_PRECISION = environment.choice(
     "RECOGNIZER_PRECISION", "auto", choices=["auto", "float32", "bfloat16", "float16"]
 )
+RECOGNIZER_RETRAIN_AFTER_REVIEWS = environment.integer(
+    "RECOGNIZER_RETRAIN_AFTER_REVIEWS", 0, minimum=0, maximum=1_000_000
+)
 RECOGNIZER_NUM_THREADS = environment.integer("RECOGNIZER_NUM_THREADS", 0, minimum=0, maximum=256)
 
 # Uploads. A body is one image, in base64 at most (4/3), and a few small fields beside it.
@@ -206,6 +209,8 @@ CELERY_BEAT_SCHEDULE = {
     "reconcile": {"task": "reconcile", "schedule": 5.0, "options": {"expires": 5.0}},
     "look": {"task": "look", "schedule": 10.0, "options": {"expires": 10.0}},
     "sweep": {"task": "sweep", "schedule": 60.0, "options": {"expires": 60.0}},
+    "clean-runs": {"task": "clean-runs", "schedule": 86_400.0, "options": {"queue": "train", "expires": 86_400.0}},
+    "retrain-when-due": {"task": "retrain-when-due", "schedule": 600.0, "options": {"expires": 600.0}},
     "tend": {"task": "tend", "schedule": 60.0, "options": {"expires": 60.0}},
 }
 

@@ -17,6 +17,7 @@ from classifier_core.training.materials import Materials
 from classifier_core.training.network import Prepared, served_features
 from classifier_core.training.sampling import class_weights
 from classifier_core.training.teacher import Teacher
+from classifier_core.training.watching import UNWATCHED, Watch
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,20 @@ class Plan:
 
 
 def build_plan(
-    prepared: Prepared, materials: Materials, preprocessing: Preprocessing, *, config: TrainConfig, machine: Machine
+    prepared: Prepared,
+    materials: Materials,
+    preprocessing: Preprocessing,
+    *,
+    config: TrainConfig,
+    machine: Machine,
+    watch: Watch = UNWATCHED,
 ) -> Plan:
     """The lesson that the configuration asks for. Raises TrainingFailed, ArtifactInvalid."""
     normaliser = Normaliser(preprocessing, machine.device)
-    if config.freeze and (plan := _head_plan(prepared, materials, normaliser, config, machine)) is not None:
-        return plan
+    if config.freeze:
+        plan = _head_plan(prepared, materials, normaliser, config=config, machine=machine, watch=watch)
+        if plan is not None:
+            return plan
     teacher = _hire(config, materials, normaliser)
     num_projected = teacher.num_features if teacher and config.feature_weight else 0
     learner = Learner(prepared.network, head=prepared.head, num_projected=num_projected).to(machine.device)
@@ -52,14 +61,20 @@ def build_plan(
 
 
 def _head_plan(
-    prepared: Prepared, materials: Materials, normaliser: Normaliser, config: TrainConfig, machine: Machine
+    prepared: Prepared,
+    materials: Materials,
+    normaliser: Normaliser,
+    *,
+    config: TrainConfig,
+    machine: Machine,
+    watch: Watch,
 ) -> Plan | None:
     served, val_served = (
         served_photos(pictures, normaliser) for pictures in (materials.train_pictures, materials.val_pictures)
     )
     views = [served, _mirrored(served)] if recipe_of(config).flip else [served]
-    features = served_features(prepared, views, len(materials.targets), place=machine.place)
-    val_features = served_features(prepared, [val_served], len(materials.val.photos), place=machine.place)
+    features = served_features(prepared, views, len(materials.targets), place=machine.place, watch=watch)
+    val_features = served_features(prepared, [val_served], len(materials.val.photos), place=machine.place, watch=watch)
     if features is None or val_features is None:
         return None
     lesson = Lesson(

@@ -4,13 +4,11 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from classifier_core.engines.parity import softmax
 from classifier_core.errors import TrainingFailed
@@ -23,10 +21,9 @@ from classifier_core.training.optimisation import rate_at, set_rate
 from classifier_core.training.processes import add_up, gather, share_gradients, share_statistics
 from classifier_core.training.randomness import generator_for, seed_of
 from classifier_core.training.sampling import Targets, batches, epoch_batches
+from classifier_core.training.watching import UNWATCHED, Count, Figures, Watch
 
 _AUGMENT, _DROPOUT = 2, 3  # purposes of random numbers; sampling has 1
-
-Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -54,27 +51,33 @@ class Lesson:
         )
 
 
-def fit(learning: Learning, lesson: Lesson, *, after_epoch: Callable[[Figures], None], bar: bool = False) -> None:
+def fit(
+    learning: Learning, lesson: Lesson, *, after_epoch: Callable[[Figures], None], watch: Watch = UNWATCHED
+) -> None:
     """Train until the last epoch, or until validation has not improved for `patience` epochs.
 
     `after_epoch` gets each epoch's figures, in every process. Raises TrainingFailed when the loss is no number.
     """
     config, learner = lesson.config, share_gradients(learning.learner, lesson.machine.place)
-    with _progress(learning, lesson, bar=bar) as progress:
+    num_steps = len(lesson.steps(1))
+    total, done = config.epochs * num_steps, learning.epoch * num_steps
+    with watch.count("training", total, unit="step", done=done) as count:
         while learning.epoch < config.epochs and not _is_stuck(learning, config):
             started = time.monotonic()
-            train = train_epoch(learner, learning, lesson, progress)
+            train = train_epoch(learner, learning, lesson, count)
             seconds = time.monotonic() - started
             val = judge(learning.judged, lesson)
             learning.epoch += 1
             quality = _quality(val, config)
             if quality > learning.best:
                 learning.best, learning.best_epoch = quality, learning.epoch
-            progress.set_postfix(validation=f"{val['accuracy']:.3f}", best=learning.best_epoch)
-            after_epoch(_figures(learning, train, val, seconds=seconds))
+            count.bar.set_postfix(validation=f"{val['accuracy']:.3f}", best=learning.best_epoch)
+            figures = _figures(learning, train, val, seconds=seconds)
+            after_epoch(figures)
+            watch.on_epoch(figures)
 
 
-def train_epoch(learner: nn.Module, learning: Learning, lesson: Lesson, progress: "tqdm[Any]") -> Figures:
+def train_epoch(learner: nn.Module, learning: Learning, lesson: Lesson, count: Count) -> Figures:
     """One pass over the photos; the figures are those on the photos as they were changed at random."""
     epoch, config, rank = learning.epoch + 1, lesson.config, lesson.machine.place.rank
     torch.manual_seed(seed_of(config.seed, _DROPOUT, epoch, rank))
@@ -91,7 +94,7 @@ def train_epoch(learner: nn.Module, learning: Learning, lesson: Lesson, progress
             raise TrainingFailed(
                 "The GPU has too little memory for this. Lower --batch-size or --image-size."
             ) from error
-        progress.update()
+        count.add()
     loss, targets, logits = _split(gather(torch.cat(seen), lesson.machine.place))
     if not np.isfinite(loss):
         raise TrainingFailed(f"The loss is no number any more in epoch {epoch}. Try a lower learning rate (--lr).")
@@ -129,17 +132,6 @@ def judge(network: nn.Module, lesson: Lesson) -> Figures:
         raise TrainingFailed("The network gives no numbers any more. Try a lower learning rate (--lr).")
     metrics = measure(lesson.val_targets, scores, labels=lesson.labels)
     return {"loss": metrics.nll, **_without_confusion(metrics)}
-
-
-def _progress(learning: Learning, lesson: Lesson, *, bar: bool) -> "tqdm[Any]":
-    num_steps = len(lesson.steps(1))
-    return tqdm(
-        desc="training",
-        total=lesson.config.epochs * num_steps,
-        initial=learning.epoch * num_steps,
-        unit="step",
-        disable=not bar,
-    )
 
 
 def _set_mode(learner: nn.Module) -> None:

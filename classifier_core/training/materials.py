@@ -15,6 +15,7 @@ from classifier_core.training.config import TrainConfig
 from classifier_core.training.learner import NO_LABEL
 from classifier_core.training.pictures import Pictures, Unreadable, read_pictures, working_copies
 from classifier_core.training.sampling import Targets
+from classifier_core.training.watching import Watch
 
 _SHOWN = 3  # unreadable photos that are named
 
@@ -32,11 +33,11 @@ class Materials:
 
 
 def read_materials(
-    split: Split, config: TrainConfig, preprocessing: Preprocessing, *, warn: Callable[[str], None], bar: bool
+    split: Split, config: TrainConfig, preprocessing: Preprocessing, *, warn: Callable[[str], None], watch: Watch
 ) -> Materials:
     """Decode the photos once. Raises DatasetInvalid when too few are left, TrainingFailed."""
     val, val_pictures, bad_val = read_pictures(
-        split.val, preprocessing.load, max_bytes=config.cache_bytes, words="reading validation photos", bar=bar
+        split.val, preprocessing.load, max_bytes=config.cache_bytes, words="reading validation photos", watch=watch
     )
     more = _unjudged(find_photos(Path(config.more_photos)), split) if config.more_photos else []
     crops = recipe_of(config).crops and not config.freeze  # what is frozen sees each photo as it is served
@@ -46,7 +47,7 @@ def read_materials(
         more=more,
         max_bytes=config.cache_bytes - val_pictures.num_bytes,
         words="reading training photos",
-        bar=bar,
+        watch=watch,
     )
     num_more = len(train_pictures) - len(train.photos)
     targets = np.concatenate([train.targets, np.full(num_more, NO_LABEL)])

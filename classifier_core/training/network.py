@@ -18,6 +18,7 @@ from classifier_core.training.examples import Serve
 from classifier_core.training.processes import Place, add_up
 from classifier_core.training.randomness import seed_of
 from classifier_core.training.sampling import batches
+from classifier_core.training.watching import UNWATCHED, Watch
 from classifier_core.training.weights import Start, load_start
 
 _INIT = 0  # purpose of random numbers
@@ -61,7 +62,9 @@ def build_preprocessing(config: TrainConfig) -> Preprocessing:
     )
 
 
-def served_features(prepared: Prepared, serves: Sequence[Serve], count: int, *, place: Place) -> torch.Tensor | None:
+def served_features(
+    prepared: Prepared, serves: Sequence[Serve], count: int, *, place: Place, watch: Watch = UNWATCHED
+) -> torch.Tensor | None:
     """What the head is given for each of `count` photos in each of V views, [V, N, F]; each is computed once.
 
     None when the logits are not simply the head's answer to them (a convolution for a head): such a network has to
@@ -71,12 +74,15 @@ def served_features(prepared: Prepared, serves: Sequence[Serve], count: int, *, 
     if not isinstance(layer, nn.Linear):
         return None
     features = torch.zeros(len(serves), count, layer.in_features, device=layer.weight.device)
-    for view, serve in enumerate(serves):
-        for numbers in batches(range(place.rank, count, place.num_processes), _FEATURE_BATCH):
-            given, logits = _given_to(layer, prepared.network, serve(numbers))
-            if not _is_answer(logits, given, layer):
-                return None
-            features[view, numbers] = given
+    mine = range(place.rank, count, place.num_processes)
+    with watch.count("computing features", len(serves) * len(mine), unit="photo") as counted:
+        for view, serve in enumerate(serves):
+            for numbers in batches(mine, _FEATURE_BATCH):
+                given, logits = _given_to(layer, prepared.network, serve(numbers))
+                if not _is_answer(logits, given, layer):
+                    return None
+                features[view, numbers] = given
+                counted.add(len(numbers))
     return add_up(features, place)
 
 

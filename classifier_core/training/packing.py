@@ -32,6 +32,7 @@ class Packaging:
     half: bool = False  # weights in half precision
     strangers: Path | None = None  # photos of none of the classes, to be told apart from known ones
     num_known: int = MAX_VECTORS  # training photos whose features tell strangers; 2.6 kB each for most networks
+    origin: Mapping[str, Any] = field(default_factory=dict)  # more of what the artifact says about where it comes from
 
     def check(self, labels: Sequence[str]) -> list[str]:
         """What is odd about it, in words. Raises TrainingFailed before a run starts that could not end."""
@@ -52,6 +53,7 @@ class Packaging:
             "half": self.half,
             "strangers": strangers,
             "num_known": self.num_known,
+            "origin": dict(self.origin),
         }
 
 
@@ -77,7 +79,7 @@ def write_artifact(
         calibration=judgement.calibration,
         thresholds=judgement.thresholds,
         known_features=judgement.known_features,
-        provenance=_provenance(config, data, results),
+        provenance={**packaging.origin, **_provenance(config, data, results)},
         half=packaging.half,
     )
 

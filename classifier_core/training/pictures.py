@@ -3,18 +3,19 @@
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from classifier_core.datasets.folder import Dataset
 from classifier_core.errors import ImageRefused, ImageUndecodable
 from classifier_core.images import decode
 from classifier_core.preprocessing import Pixels, Preprocessing
+from classifier_core.training.watching import UNWATCHED, Watch
 
 Prepare = Callable[[bytes], Pixels]
 WORKING_SCALE = 1.25  # of the network's input: room for random crops
@@ -54,13 +55,17 @@ class Pictures:
         with ThreadPoolExecutor(_num_threads()) as threads:
             return list(threads.map(self.__getitem__, numbers))
 
-    def fill(self, *, words: str = "", bar: bool = False) -> list[Unreadable]:
+    def fill(self, *, words: str = "", watch: Watch = UNWATCHED) -> list[Unreadable]:
         """Decode every photo once, on all cores, and keep what fits. Gives those that cannot be read."""
-        with ThreadPoolExecutor(_num_threads()) as threads:
-            attempts = threads.map(self._attempt, range(len(self._paths)))
-            shown = tqdm(attempts, words, total=len(self._paths), unit="photo", disable=not bar, leave=False)
-            found = [self._keep(number, attempt) for number, attempt in enumerate(shown)]
-        return [unreadable for unreadable in found if unreadable is not None]
+        unreadable, total = [], len(self._paths)
+        with ThreadPoolExecutor(_num_threads()) as threads, watch.count(words, total, unit="photo") as count:
+            attempts = threads.map(self._attempt, range(total))
+            with closing(attempts):  # type: ignore[type-var]  # stopped by the watch, it decodes no further
+                for number, attempt in enumerate(attempts):
+                    if (bad := self._keep(number, attempt)) is not None:
+                        unreadable.append(bad)
+                    count.add()
+        return unreadable
 
     def without(self, paths: set[Path]) -> "Pictures":
         """The same, less these photos."""
@@ -89,7 +94,13 @@ class Pictures:
 
 
 def read_pictures(
-    dataset: Dataset, prepare: Prepare, *, max_bytes: int, more: Sequence[Path] = (), words: str = "", bar: bool = False
+    dataset: Dataset,
+    prepare: Prepare,
+    *,
+    max_bytes: int,
+    more: Sequence[Path] = (),
+    words: str = "",
+    watch: Watch = UNWATCHED,
 ) -> tuple[Dataset, Pictures, list[Unreadable]]:
     """The photos that can be read, in memory as far as they fit, and those that cannot.
 
@@ -97,7 +108,7 @@ def read_pictures(
     """
     paths = [photo.path for photo in dataset.photos] + list(more)
     pictures = Pictures(paths, prepare, max_bytes=max_bytes)
-    unreadable = pictures.fill(words=words, bar=bar)
+    unreadable = pictures.fill(words=words, watch=watch)
     if not unreadable:
         return dataset, pictures, []
     bad = {one.path for one in unreadable}

@@ -23,11 +23,12 @@ from classifier_core.training.finish import finish
 from classifier_core.training.leaks import find_leaks
 from classifier_core.training.learner import Learning, start_learning
 from classifier_core.training.lessons import build_plan
-from classifier_core.training.loop import Figures, fit
+from classifier_core.training.loop import fit
 from classifier_core.training.materials import Materials, check_parts, read_materials
 from classifier_core.training.network import Prepared, build_preprocessing, prepare_network
 from classifier_core.training.packing import Packaging
 from classifier_core.training.processes import all_agree, joined
+from classifier_core.training.watching import UNWATCHED, Figures, Watch
 
 Say = Callable[[str], None]
 
@@ -51,12 +52,12 @@ def train(
     data_name: str = "",
     packaging: Packaging = _PLAIN,
     progress: Say = lambda _words: None,
-    bar: bool = False,
+    watch: Watch = UNWATCHED,
 ) -> RunResult | None:
     """Train, and leave in `folder` everything there is to know about it.
 
-    `data_name` is what the data are called in reports (else the folder's name); `progress` is given sentences. Under
-    torchrun all processes call this, and only the first gets a result.
+    `data_name` is what the data are called in reports (else the folder's name); `progress` is given sentences,
+    `watch` the course, which it may stop. Under torchrun all processes call this, and only the first gets a result.
 
     Raises TrainingFailed, DatasetInvalid and other ClassifierErrors, OSError. Stopped by Ctrl-C, or killed, the same
     call goes on after the last finished epoch.
@@ -74,7 +75,7 @@ def train(
         run_folder.open_run(folder, config, split, machine, data_name=data_name)
         is_learned = (folder / run_folder.RESULTS).exists()
         if not is_learned:
-            _learn(config, split, folder, machine=machine, say=say, bar=bar and place.is_first)
+            _learn(config, split, folder, machine=machine, say=say, watch=watch if place.is_first else UNWATCHED)
         if place.is_first and not (is_learned and _is_packed(folder, packaging)):
             finish(folder, config, split, device=device, packaging=packaging, say=say)
     return read_result(folder) if place.is_first else None
@@ -99,14 +100,14 @@ def _is_packed(folder: Path, packaging: Packaging) -> bool:
     return read_result(folder).figures.get("packaging") == packaging.describe()
 
 
-def _learn(config: TrainConfig, split: Split, folder: Path, *, machine: Machine, say: Say, bar: bool) -> None:
+def _learn(config: TrainConfig, split: Split, folder: Path, *, machine: Machine, say: Say, watch: Watch) -> None:
     """Everything up to the last epoch; the folder then has the best and the last weights."""
     prepared = prepare_network(config, num_classes=len(split.train.labels), device=machine.device)
     preprocessing = build_preprocessing(config)
-    materials = read_materials(split, config, preprocessing, warn=say, bar=bar)
+    materials = read_materials(split, config, preprocessing, warn=say, watch=watch)
     if config.freeze:
         say(f"Computing the features of {len(materials.targets) + len(materials.val.photos)} photos, once.")
-    plan = build_plan(prepared, materials, preprocessing, config=config, machine=machine)
+    plan = build_plan(prepared, materials, preprocessing, config=config, machine=machine, watch=watch)
     learning = start_learning(plan.learner, config, head=plan.head)
     _resume(folder, learning, say)
     if machine.place.is_first:
@@ -114,7 +115,7 @@ def _learn(config: TrainConfig, split: Split, folder: Path, *, machine: Machine,
     learned_head = "" if plan.head else prepared.head
     keep = partial(_keep, folder, learning, prepared.network, learned_head) if machine.place.is_first else _forget
     try:
-        fit(learning, plan.lesson, after_epoch=keep, bar=bar)
+        fit(learning, plan.lesson, after_epoch=keep, watch=watch)
     except KeyboardInterrupt:
         raise TrainingStopped(_stopped(folder, config)) from None
     if machine.place.is_first:

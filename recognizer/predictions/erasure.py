@@ -7,6 +7,7 @@ from django.utils.timezone import now
 
 from recognizer.predictions import blobs, renditions
 from recognizer.predictions.models import Blob, Erasure, Feedback, IdempotencyKey, Prediction, Review, UploadedImage
+from recognizer.registry.models import LearnedPhoto
 
 
 class StillRunning(RuntimeError):
@@ -58,6 +59,7 @@ def _drop(image: UploadedImage) -> None:
     sha256 = image.blob_id
     blob = Blob.objects.select_for_update().get(pk=sha256)
     image.delete()
+    LearnedPhoto.mark_erased(sha256)  # also where the bytes stay: this owner's consent is gone
     drop_unneeded(blob)
 
 

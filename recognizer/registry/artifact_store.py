@@ -42,6 +42,22 @@ def publish(sha256: str) -> None:
             default_storage.save(f"artifacts/{sha256}/{path.relative_to(folder)}", File(file))
 
 
+@reachable()
+def remove(sha256: str) -> None:
+    """Take it from here and from the storage. Removing twice is harmless. Raises StorageUnavailable."""
+    shutil.rmtree(folder_of(sha256), ignore_errors=True)
+    if not is_local():
+        _remove_level(f"artifacts/{sha256}")
+
+
+def _remove_level(name: str) -> None:
+    names, files = default_storage.listdir(name)
+    for file in files:
+        default_storage.delete(f"{name}/{file}")
+    for child in names:
+        _remove_level(f"{name}/{child}")
+
+
 def _download(sha256: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent))

@@ -1,4 +1,4 @@
-"""Make a finished artifact a version of a registered model."""
+"""Make a finished artifact a version of a registered model: one that was handed over, or trained here."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from django.db.models import Max
 from classifier_core.artifact import Artifact, load_artifact
 from classifier_core.errors import ClassifierError
 from recognizer.registry import artifact_store
-from recognizer.registry.models import Evaluation, Label, ModelVersion, RegisteredModel
+from recognizer.registry.models import Evaluation, Label, ModelVersion, RegisteredModel, RemovedArtifact
 
 SKIPPED = (
     "Imported: trained elsewhere, so its photos, its split and its figures are the importer's word, not measured here."
@@ -35,13 +35,13 @@ def import_artifact(
     """
     _check_name(model_name)
     artifact = load_artifact(source)
-    parity = _install(artifact)
-    artifact_store.publish(artifact.sha256)
+    parity = install(artifact)
     existing = ModelVersion.objects.filter(model__name=model_name, artifact_sha256=artifact.sha256).first()
     if existing:
+        RemovedArtifact.objects.filter(version=existing).delete()  # its files are there again
         return existing, False
     try:
-        return _register(artifact, parity, model_name=model_name, description=description, by=by), True
+        return _register_import(artifact, parity, model_name=model_name, description=description, by=by), True
     except IntegrityError:  # the same import ran beside us and was first
         return ModelVersion.objects.get(model__name=model_name, artifact_sha256=artifact.sha256), False
 
@@ -53,8 +53,17 @@ def _check_name(name: str) -> None:
         raise ClassifierError(f"{name!r} cannot name a model. {' '.join(error.messages)}") from error
 
 
-def _install(artifact: Artifact) -> dict[str, Any]:
-    """Copy the artifact to its local place and derive the engine files beside it. Returns their parity figures."""
+def install(artifact: Artifact) -> dict[str, Any]:
+    """Put the artifact and the engine files derived from it where every worker finds them. Gives their parity figures.
+
+    Loads torch. Raises ClassifierError when the export does not answer like the original, StorageUnavailable.
+    """
+    parity = _install_here(artifact)
+    artifact_store.publish(artifact.sha256)
+    return parity
+
+
+def _install_here(artifact: Artifact) -> dict[str, Any]:
     folder = artifact_store.folder_of(artifact.sha256)
     if folder.exists():
         # Workers may read from it: left where it is, unless it is damaged or half-made.
@@ -97,17 +106,31 @@ def _measure_fast_precisions(artifact: Artifact) -> dict[str, Any]:
 
 
 @transaction.atomic
-def _register(
+def _register_import(
     artifact: Artifact, parity: dict[str, Any], *, model_name: str, description: str, by: User | None
 ) -> ModelVersion:
-    model, _ = RegisteredModel.objects.select_for_update().get_or_create(
-        name=model_name, defaults={"description": description}
-    )
+    model, _ = RegisteredModel.objects.get_or_create(name=model_name, defaults={"description": description})
+    source = str(artifact.provenance.get("source", ""))
+    version = register(artifact, parity, model=model, source=source, skipped=SKIPPED, by=by)
+    for figures in artifact.provenance.get("evaluations", []):
+        Evaluation.objects.create(version=version, source=Evaluation.CLAIMED, **figures)
+    return version
+
+
+@transaction.atomic
+def register(
+    artifact: Artifact, parity: dict[str, Any], *, model: RegisteredModel, source: str, skipped: str, by: User | None
+) -> ModelVersion:
+    """The model's next version, with labels for its classes. `skipped` says what it was not judged by.
+
+    Raises IntegrityError when the model has a version of this artifact.
+    """
+    model = RegisteredModel.objects.select_for_update().get(pk=model.pk)
     known = set(model.labels.values_list("key", flat=True))
     Label.objects.bulk_create(
         Label(model=model, key=entry.key, names=entry.names) for entry in artifact.labels if entry.key not in known
     )
-    version = ModelVersion.objects.create(
+    return ModelVersion.objects.create(
         model=model,
         number=(model.versions.aggregate(newest=Max("number"))["newest"] or 0) + 1,
         artifact_sha256=artifact.sha256,
@@ -115,13 +138,10 @@ def _register(
         num_classes=artifact.num_classes,
         manifest=_manifest(artifact),
         parity=parity,
-        source=str(artifact.provenance.get("source", "")),
-        skipped_checks=SKIPPED,
+        source=source,
+        skipped_checks=skipped,
         created_by=by,
     )
-    for figures in artifact.provenance.get("evaluations", []):
-        Evaluation.objects.create(version=version, source=Evaluation.CLAIMED, **figures)
-    return version
 
 
 def _manifest(artifact: Artifact) -> dict[str, Any]:

@@ -134,6 +134,52 @@ class ModelVersion(AppendOnly):
     def __str__(self) -> str:
         return f"{self.model.name} v{self.number}"
 
+    @property
+    def num_erased(self) -> int:
+        """How many photos it learned from were erased since."""
+        return self.learned_photos.exclude(erased_at=None).count()
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether its artifact was removed, so that it cannot serve any more."""
+        return RemovedArtifact.objects.filter(version=self).exists()
+
+
+class LearnedPhoto(models.Model):
+    """The hash of a photo that a version learned from, so that erasing the photo marks the version.
+
+    Registry's own: what erases and what trains both know the registry, and it knows neither.
+    """
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="learned_photos")
+    blob_sha256 = models.CharField(max_length=64)
+    erased_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["blob_sha256", "version"], name="learned_once_per_version")]
+        indexes = [
+            models.Index(fields=["version"], name="learned_and_erased", condition=models.Q(erased_at__isnull=False))
+        ]
+
+    def __str__(self) -> str:
+        return self.blob_sha256[:12]
+
+    @classmethod
+    def mark_erased(cls, blob_sha256: str) -> None:
+        """The photo was erased: versions that learned from it say so."""
+        cls.objects.filter(blob_sha256=blob_sha256, erased_at=None).update(erased_at=now())
+
+
+class RemovedArtifact(AppendOnly):
+    """The files of this version were removed to make room; the row, its figures and its history stay."""
+
+    version = models.OneToOneField(ModelVersion, on_delete=models.CASCADE, related_name="removed_artifact")
+    reason = models.CharField(max_length=200)
+    removed_at = models.DateTimeField(default=now, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.reason}"
+
 
 class Evaluation(AppendOnly):
     """Figures of one version on one set of photos, named by its content hash.

@@ -30,6 +30,8 @@ def promote(version: ModelVersion, *, by: User | None, reason: str = "", force: 
     """
     with transaction.atomic():
         model = RegisteredModel.objects.select_for_update().get(pk=version.model_id)
+        if version.is_removed:
+            raise PromotionRefused(f"The artifact of {version} was removed to make room. Train it again.")
         serving = model.desired_version()
         if serving is None:
             return _write(version, Promotion.Kind.FIRST, "Skipped: nothing served before.", by=by, reason=reason)

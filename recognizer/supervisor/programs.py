@@ -71,7 +71,8 @@ def _trainer() -> Program:
     # The name says that it serves no model. After each task its process ends: a runtime stays in no idle memory.
     queue = ["-Q", "train", "-c", "1", "-n", "train@%h", "--max-tasks-per-child", "1"]
     quiet = ["--without-gossip", "--without-mingle", "-l", "WARNING"]
-    return Program("trainer", [*celery, *queue, *quiet], environment={"OPENBLAS_NUM_THREADS": "1"})
+    # A training run gives itself back to the queue between two steps.
+    return Program("trainer", [*celery, *queue, *quiet], grace_seconds=10.0, environment={"OPENBLAS_NUM_THREADS": "1"})
 
 
 def _web() -> Program:

@@ -1,6 +1,7 @@
 """The photos of a snapshot as files, for what trains and judges."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,16 +27,17 @@ class Materialised:
     num_gone: int
 
 
-def materialise(snapshot: DatasetSnapshot, folder: Path) -> Materialised:
+def materialise(snapshot: DatasetSnapshot, folder: Path, *, tick: Callable[[], None] = lambda: None) -> Materialised:
     """Put the photos below an empty folder: `train/banana/<sha256>.jpg`.
 
     Links where the originals lie on the same disk. Remove the folder after use: what is erased meanwhile is still in
-    it. Raises DatasetUnwritable, StorageUnavailable.
+    it. `tick` is called for each photo. Raises DatasetUnwritable, StorageUnavailable.
     """
     lists: dict[str, list[Photo]] = {part: [] for part in PARTS}
     num_gone = 0
     rows = snapshot.items.alive().order_by("blob").values_list("blob_id", "blob__format", "label", "part")
     for sha256, image_format, label, part in rows.iterator():
+        tick()
         path = folder / part / label / f"{sha256}{SUFFIXES.get(str(image_format), '.heic')}"
         if _write(str(sha256), path):
             lists[part].append(Photo(path, label))

@@ -57,6 +57,7 @@ class Job(models.Model):
         RUNNING = "running"
         READY = "ready"
         FAILED = "failed"
+        CANCELLED = "cancelled"
 
     status = models.CharField(max_length=10, choices=Status, default=Status.PENDING, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)
@@ -74,7 +75,7 @@ class Job(models.Model):
 
     @property
     def is_finished(self) -> bool:
-        return self.status in (self.Status.READY, self.Status.FAILED)
+        return self.status not in (self.Status.PENDING, self.Status.RUNNING)
 
     def start(self) -> bool:
         """Take the job. False means it is not pending any more."""
@@ -321,3 +322,6 @@ class SnapshotItem(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.part}: {self.label}" if self.erased_at is None else "erased"
+
+
+import recognizer.training.run_models  # noqa: E402, F401  # Django looks for models here

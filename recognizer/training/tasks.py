@@ -1,15 +1,24 @@
 """Doors of the train worker. A task may be delivered twice or never; the rows decide what is done."""
 
+import os
+import signal
+
 import structlog
+from billiard import active_children
 from celery import shared_task
+from celery.signals import worker_process_init, worker_shutting_down
+from django.conf import settings
 from django.utils.timezone import now
 
-from recognizer.training import bell
+from recognizer.training import bell, run_course
 from recognizer.training.models import DatasetSnapshot, Job, PhotoImport
+from recognizer.training.run_asking import TASK, retrain_when_due
+from recognizer.training.run_models import TrainingRun
 
 log = structlog.get_logger(__name__)
 
 TEND_SECONDS = 10
+STOP_SIGNAL = signal.SIGUSR2  # from a worker that stops to its child: SIGTERM would end it at once
 
 
 @shared_task(name="freeze")
@@ -33,7 +42,46 @@ def import_pending() -> None:
         unpack(photo_import)
 
 
-WORK: tuple[tuple[str, type[Job]], ...] = (("freeze", DatasetSnapshot), ("import-photos", PhotoImport))
+@shared_task(name=TASK)
+def train_pending() -> None:
+    """Train the oldest run that waits. One for each ring: the memory of a run ends with its process."""
+    from recognizer.training.runs import execute  # loads torch
+
+    run_course.yield_to_others()
+    if (run := TrainingRun.objects.claim()) is None:
+        return
+    try:
+        execute(run)
+    except run_course.LeaseLost as lost:
+        log.warning(str(lost))
+    except Exception:  # the outermost frame: torch has errors of every kind
+        log.exception("a training run broke off", run=str(run))
+        run.fail("An error that nobody foresaw ended it; the worker's log tells more. Let it go on, or ask otherwise.")
+    if TrainingRun.objects.startable().exists():
+        bell.ring(TASK)
+
+
+@shared_task(name="clean-runs")
+def clean_runs() -> None:
+    """Remove what old runs left on disk, by the rule in docs/operations.md."""
+    from recognizer.training.run_cleaning import clean
+
+    for words in clean():
+        log.info(words)
+
+
+@shared_task(name="retrain-when-due", time_limit=TEND_SECONDS)
+def retrain() -> None:
+    """Freeze and train where enough was reviewed, if the settings ask for it."""
+    for run in retrain_when_due(settings.RECOGNIZER_RETRAIN_AFTER_REVIEWS):
+        log.info("enough was reviewed to train", run=str(run))
+
+
+WORK: tuple[tuple[str, type[Job]], ...] = (
+    ("freeze", DatasetSnapshot),
+    ("import-photos", PhotoImport),
+    (TASK, TrainingRun),
+)
 
 
 @shared_task(name="tend", time_limit=TEND_SECONDS)
@@ -44,3 +92,17 @@ def tend() -> None:
         jobs.return_expired(now())  # type: ignore[attr-defined]
         if jobs.filter(status=Job.Status.PENDING).exists():
             bell.ring(task)
+
+
+@worker_process_init.connect
+def _listen(sender: str = "", **_: object) -> None:
+    if sender.startswith("train@"):
+        signal.signal(STOP_SIGNAL, lambda *_: run_course.stopping.set())
+
+
+@worker_shutting_down.connect
+def _stop_training(sender: str = "", **_: object) -> None:
+    # A warm shutdown waits for the task, and a run takes hours: it goes back to the queue after its last epoch instead.
+    if sender.startswith("train@"):
+        for pid in filter(None, (child.pid for child in active_children())):
+            os.kill(pid, STOP_SIGNAL)

@@ -6,7 +6,7 @@ from django.test import override_settings
 
 from recognizer.training.alike import KEPT, looking_artifact
 from tests.broker import broker  # noqa: F401
-from tests.recognition import fresh_process, fruit_rows  # noqa: F401
+from tests.recognition import fresh_process, fruit_rows, tiny_folder  # noqa: F401
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.widgets import UnfoldBooleanSwitchWidget
@@ -50,7 +51,20 @@ class ModelVersionAdmin(HistoryAdmin):
     inlines = (EvaluationInline,)
     actions = ("promote",)
     fieldsets = (
-        (None, {"fields": ("title", "architecture", "num_classes", "artifact_sha256", "source", "skipped_checks")}),
+        (
+            None,
+            {
+                "fields": (
+                    "title",
+                    "architecture",
+                    "num_classes",
+                    "artifact_sha256",
+                    "source",
+                    "learned",
+                    "skipped_checks",
+                )
+            },
+        ),
         ("Parity of the engine files", {"fields": ("parity_shown",)}),
         ("What the artifact says of itself", {"fields": ("manifest_shown",)}),
         ("Made", {"fields": ("created_at", "created_by")}),
@@ -62,6 +76,18 @@ class ModelVersionAdmin(HistoryAdmin):
     @admin.display(description="Version", ordering="model")
     def title(self, version: ModelVersion) -> str:
         return str(version)
+
+    @admin.display(description="")
+    def learned(self, version: ModelVersion) -> SafeString | str:
+        known = version.learned_photos.count()
+        words = f"{known:,} photos" if known else "photos that are not known here"
+        if version.is_removed:
+            words = f"{words}; its artifact was removed to make room, so it cannot serve any more"
+        erased = version.num_erased
+        if not erased:
+            return words
+        told = f"{erased:,} photos it learned from were erased since. Train anew without them."
+        return format_html('{} <span class="rz-warning">{}</span>', words, told)
 
     @admin.display(description="")
     def parity_shown(self, version: ModelVersion) -> SafeString:

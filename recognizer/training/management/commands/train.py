@@ -60,6 +60,7 @@ class Command(BaseCommand):
 
         from classifier_core.datasets.archive import open_dataset
         from classifier_core.training.runs import train
+        from classifier_core.training.watching import Watch
         from recognizer.training.splitting import chosen_split
 
         config = TrainConfig(**{name: options[name] for name in DEFAULTS})
@@ -71,7 +72,7 @@ class Command(BaseCommand):
                 data_name=data.resolve().stem,
                 packaging=_packaging(**options),
                 progress=tqdm.write,  # above the bar, not through it
-                bar=options["verbosity"] > 0,
+                watch=Watch(bar=options["verbosity"] > 0),
             )
         if result is not None:
             self.stdout.write("\n".join(_told(result)))

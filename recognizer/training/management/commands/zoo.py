@@ -87,6 +87,7 @@ class Command(BaseCommand):
         self, configs: list[TrainConfig], split: "Split", out: Path, name: str, *, bar: bool
     ) -> Iterator[tuple[str, "Entry | str"]]:
         from classifier_core.training.runs import train
+        from classifier_core.training.watching import Watch
         from classifier_core.zoo import describe_run
         from recognizer.registry.serving import num_threads
 
@@ -96,7 +97,7 @@ class Command(BaseCommand):
             title = f"{config.arch}, {start}"
             try:
                 folder = out / "runs" / f"{config.arch.replace('/', '-')}-{start}"
-                result = train(config, split, folder, data_name=name, progress=self.stdout.write, bar=bar)
+                result = train(config, split, folder, data_name=name, progress=self.stdout.write, watch=Watch(bar=bar))
                 if result is not None:
                     yield title, describe_run(result, judges, num_threads=num_threads())
             except TrainingStopped:
