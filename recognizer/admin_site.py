@@ -6,7 +6,7 @@ from typing import Any
 from csp.constants import SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.http import HttpRequest, HttpResponse
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 # Unfold's pages are built on Alpine, which evaluates the attributes it reads, and set style attributes.
@@ -43,6 +43,12 @@ def _entry(title: Any, icon: str, model: str) -> dict[str, Any]:
         "link": reverse_lazy(f"admin:{app_label}_{name}_changelist"),
         "permission": may_view(app_label, name),
     }
+
+
+def _is_in_promotions(request: HttpRequest) -> bool:
+    """Among promotions, but not on the page of what served, whose address begins alike."""
+    is_below = request.path.startswith(reverse("admin:registry_promotion_changelist"))
+    return is_below and request.path != reverse("admin:registry_served")
 
 
 # tokens.css as Unfold's two scales: light surfaces at the bright end, dark ones at the other.
@@ -104,7 +110,14 @@ UNFOLD: dict[str, Any] = {
                     _entry(_("Registered models"), "category", "registry.registeredmodel"),
                     _entry(_("Versions"), "deployed_code", "registry.modelversion"),
                     _entry(_("Evaluations"), "query_stats", "registry.evaluation"),
-                    _entry(_("Promotions"), "publish", "registry.promotion"),
+                    _entry(_("Trials"), "compare", "predictions.trial"),
+                    {**_entry(_("Promotions"), "publish", "registry.promotion"), "active": _is_in_promotions},
+                    {
+                        "title": _("What served when"),
+                        "icon": "history",
+                        "link": reverse_lazy("admin:registry_served"),
+                        "permission": may_view("registry", "promotion"),
+                    },
                     _entry(_("Loaded versions"), "memory", "registry.loadedversion"),
                     _entry(_("Labels"), "label", "registry.label"),
                 ],

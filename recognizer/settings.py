@@ -204,6 +204,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     # A reconcile that waited longer than its period is of no use: the next one stands behind it.
     "reconcile": {"task": "reconcile", "schedule": 5.0, "options": {"expires": 5.0}},
+    "second-opinions": {"task": "second-opinions", "schedule": 5.0, "options": {"expires": 5.0}},
     "sweep": {"task": "sweep", "schedule": 60.0, "options": {"expires": 60.0}},
     "tend": {"task": "tend", "schedule": 60.0, "options": {"expires": 60.0}},
 }

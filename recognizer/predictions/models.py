@@ -12,8 +12,11 @@ from django.db import connection, models, transaction
 from django.db.models import F, Q
 from django.utils.timezone import now
 
+from recognizer.predictions.trial_models import SecondOpinion, Trial, answer_of
 from recognizer.registry.models import AppendOnly, Label, ModelVersion, RegisteredModel
 from recognizer.statements import Update
+
+__all__ = ["SecondOpinion", "Trial", "answer_of"]  # beside what is defined here: Django looks for an app's models here
 
 M = TypeVar("M", bound=models.Model)
 

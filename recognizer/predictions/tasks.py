@@ -23,6 +23,7 @@ BATCH_SECONDS = 10  # the longest a batch may take; shorter than the lease, or t
 DRAIN_SECONDS = 2
 # With nothing left to do the drain listens for so long: the next upload costs no task, which is 10 ms of its answer.
 LISTEN_SECONDS = 0.5
+OPINION_SECONDS = 4  # of the 5 between two of these tasks
 STALE = timedelta(seconds=3)  # a row that waited this long has lost its ring
 
 
@@ -72,6 +73,14 @@ def sweep() -> None:
     from recognizer.predictions.sweeping import sweep_part
 
     sweep_part(int(time.time() // 60))
+
+
+@shared_task(name="second-opinions", time_limit=OPINION_SECONDS + BATCH_SECONDS)
+def second_opinions() -> None:
+    """Let versions on trial look at answered pictures: for OPINION_SECONDS at most, and only while nothing waits."""
+    from recognizer.predictions.second_opinions import give_second_opinions
+
+    give_second_opinions(until=time.monotonic() + OPINION_SECONDS, is_busy=Prediction.objects.has_pending)
 
 
 @worker_ready.connect
