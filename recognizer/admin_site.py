@@ -56,6 +56,12 @@ def _is_in_list(request: HttpRequest) -> bool:
     return is_below and not request.path.startswith(reverse("admin:predictions_desk"))
 
 
+def _is_in_promotions(request: HttpRequest) -> bool:
+    """Among promotions, but not on the page of what served, whose address begins alike."""
+    is_below = request.path.startswith(reverse("admin:registry_promotion_changelist"))
+    return is_below and request.path != reverse("admin:registry_served")
+
+
 # tokens.css as Unfold's two scales: light surfaces at the bright end, dark ones at the other.
 COLORS = {
     "base": {
@@ -122,7 +128,14 @@ UNFOLD: dict[str, Any] = {
                     _entry(_("Training runs"), "model_training", "training.trainingrun"),
                     _entry(_("Versions"), "deployed_code", "registry.modelversion"),
                     _entry(_("Evaluations"), "query_stats", "registry.evaluation"),
-                    _entry(_("Promotions"), "publish", "registry.promotion"),
+                    _entry(_("Trials"), "compare", "predictions.trial"),
+                    {**_entry(_("Promotions"), "publish", "registry.promotion"), "active": _is_in_promotions},
+                    {
+                        "title": _("What served when"),
+                        "icon": "history",
+                        "link": reverse_lazy("admin:registry_served"),
+                        "permission": may_view("registry", "promotion"),
+                    },
                     _entry(_("Loaded versions"), "memory", "registry.loadedversion"),
                     _entry(_("Labels"), "label", "registry.label"),
                 ],

@@ -208,6 +208,7 @@ CELERY_BEAT_SCHEDULE = {
     # A reconcile that waited longer than its period is of no use: the next one stands behind it.
     "reconcile": {"task": "reconcile", "schedule": 5.0, "options": {"expires": 5.0}},
     "look": {"task": "look", "schedule": 10.0, "options": {"expires": 10.0}},
+    "second-opinions": {"task": "second-opinions", "schedule": 5.0, "options": {"expires": 5.0}},
     "sweep": {"task": "sweep", "schedule": 60.0, "options": {"expires": 60.0}},
     "clean-runs": {"task": "clean-runs", "schedule": 86_400.0, "options": {"queue": "train", "expires": 86_400.0}},
     "retrain-when-due": {"task": "retrain-when-due", "schedule": 600.0, "options": {"expires": 600.0}},

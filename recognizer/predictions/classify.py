@@ -123,7 +123,7 @@ def _record(outcome: Outcome) -> bool:
 def _run(batch: list[Prediction], version: ServingVersion) -> list[Outcome]:
     """One job, in a thread: the outermost frame there, so that nothing of it touches the jobs beside it."""
     try:
-        return _answer(batch, version)
+        return answer_images(batch, version)
     except (ClassifierError, MemoryError):
         # The log has the reason, which may name paths.
         log.exception("batch failed", size=len(batch))
@@ -133,7 +133,11 @@ def _run(batch: list[Prediction], version: ServingVersion) -> list[Outcome]:
         return [Outcome(prediction) for prediction in batch]
 
 
-def _answer(batch: list[Prediction], version: ServingVersion) -> list[Outcome]:
+def answer_images(batch: list[Prediction], version: ServingVersion) -> list[Outcome]:
+    """What the version says about the images of these, as one batch. Stores nothing.
+
+    Raises ClassifierError, MemoryError.
+    """
     decoded = _decode_all(batch, version)
     readable = [item for item in decoded if item.pixels is not None]
     start = time.perf_counter()

@@ -6,7 +6,16 @@ from django.db.models.functions import Coalesce
 from django.utils.timezone import now
 
 from recognizer.predictions import blobs, renditions
-from recognizer.predictions.models import Blob, Erasure, Feedback, IdempotencyKey, Prediction, Review, UploadedImage
+from recognizer.predictions.models import (
+    Blob,
+    Erasure,
+    Feedback,
+    IdempotencyKey,
+    Prediction,
+    Review,
+    SecondOpinion,
+    UploadedImage,
+)
 from recognizer.registry.models import LearnedPhoto
 
 
@@ -34,6 +43,7 @@ def erase(prediction: Prediction, *, erased_by: str) -> None:
 
 def _bury(row: Prediction) -> None:
     Feedback.objects.filter(prediction=row).delete()
+    SecondOpinion.objects.filter(prediction=row).delete()
     IdempotencyKey.objects.filter(prediction=row).delete()
     Review.objects.filter(prediction=row).update(label=None, previous_label="")
     Prediction.objects.filter(pk=row.pk).update(

@@ -14,10 +14,12 @@ from django.db.models.functions import Coalesce
 from django.utils.timezone import now
 
 from recognizer.predictions.opinions import Erasure, Feedback, Review
+from recognizer.predictions.trial_models import SecondOpinion, Trial, answer_of
 from recognizer.registry.models import ModelVersion, RegisteredModel
 from recognizer.statements import Update
 
-__all__ = ["Erasure", "Feedback", "Review"]  # beside what is defined here: Django looks for an app's models here
+# Beside what is defined here: Django looks for an app's models here.
+__all__ = ["Erasure", "Feedback", "Review", "SecondOpinion", "Trial", "answer_of"]
 
 M = TypeVar("M", bound=models.Model)
 

@@ -25,6 +25,7 @@ DRAIN_SECONDS = 2
 # With nothing left to do the drain listens for so long: the next upload costs no task, which is 10 ms of its answer.
 LISTEN_SECONDS = 0.5
 LOOK_SECONDS = 2
+OPINION_SECONDS = 4  # of the 5 between two of these tasks
 TRAIN_NICE = 10  # people wait for recognition, so what trains gets the processor after it
 STALE = timedelta(seconds=3)  # a row that waited this long has lost its ring
 
@@ -83,6 +84,14 @@ def look() -> None:
     from recognizer.predictions.looks import look_at_new
 
     look_at_new(until=time.monotonic() + LOOK_SECONDS, is_busy=Prediction.objects.has_pending)
+
+
+@shared_task(name="second-opinions", time_limit=OPINION_SECONDS + BATCH_SECONDS)
+def second_opinions() -> None:
+    """Let versions on trial look at answered pictures: for OPINION_SECONDS at most, and only while nothing waits."""
+    from recognizer.predictions.second_opinions import give_second_opinions
+
+    give_second_opinions(until=time.monotonic() + OPINION_SECONDS, is_busy=Prediction.objects.has_pending)
 
 
 @worker_ready.connect

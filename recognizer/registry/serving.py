@@ -147,12 +147,19 @@ def _load_desired(model: RegisteredModel) -> ServingVersion:
             raise EngineUnavailable(f"No version of {model.name} is promoted.")
         current = _loaded.get(model.pk)
         if current is None or current.row != row:
-            _loaded[model.pk] = current = _load(row)
+            _loaded[model.pk] = current = load(row)
         _errors.pop(model.pk, None)
         return current
 
 
-def _load(row: ModelVersion) -> ServingVersion:
+def held(row: ModelVersion) -> ServingVersion | None:
+    """This version, where it is the loaded one of its model."""
+    version = _loaded.get(row.model_id)
+    return version if version is not None and version.row.pk == row.pk else None
+
+
+def load(row: ModelVersion) -> ServingVersion:
+    """The version in memory, on the engine that would serve it. Raises ClassifierError, OSError, MemoryError."""
     artifact = artifact_store.fetch(row.artifact_sha256)
     classifier = load_classifier(artifact.folder, chosen_spec(artifact), num_threads=num_threads())
     return ServingVersion(row, classifier, now())

@@ -31,6 +31,7 @@ from recognizer.predictions.admin.filters import (
     VersionFilter,
     search,
 )
+from recognizer.predictions.admin.trials import DisagreesFilter, second_opinions_of
 from recognizer.predictions.describe import label_names
 from recognizer.predictions.erasure import erase
 from recognizer.predictions.exports import csv_lines
@@ -91,6 +92,7 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
         KnownFilter,
         ("model", RelatedDropdownFilter),
         VersionFilter,
+        DisagreesFilter,
         ("created_at", DateFilter),
     )
     search_fields = ("id", "label", "image__file_name")
@@ -186,6 +188,7 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
             "verdict_chip": cells.verdict_chip(row.newest_reviews[0] if row.newest_reviews else None),  # type: ignore[attr-defined]
             "owner": cells.owner(row),
             "when": cells.moment(row.created_at),
+            "second_opinions": second_opinions_of(row, names),
             "checkbox": ACTION_CHECKBOX_NAME,
             "opened": OPENED,
             "buttons": self._buttons(request, row),

@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
@@ -14,6 +15,7 @@ from unfold.widgets import UnfoldBooleanSwitchWidget
 from recognizer.registry.admin.asking import Question, ask, is_answered
 from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, StaffRequest, percent, pretty
 from recognizer.registry.admin.models import ReasonForm
+from recognizer.registry.admin.served import served_urls
 from recognizer.registry.models import Evaluation, ModelVersion, Promotion
 from recognizer.registry.promotion import PromotionRefused, promote
 
@@ -50,6 +52,7 @@ class ModelVersionAdmin(HistoryAdmin):
     search_help_text = "Start of the artifact's SHA-256, or the architecture"
     inlines = (EvaluationInline,)
     actions = ("promote",)
+    change_form_outer_before_template = "admin/registry/version.html"
     fieldsets = (
         (
             None,
@@ -153,3 +156,6 @@ class PromotionAdmin(HistoryAdmin):
     list_display = ("version", "kind", "gate", "reason", "promoted_by", "created_at")
     list_filter = (("model", RelatedDropdownFilter), ("kind", ChoicesDropdownFilter))
     list_select_related = ("version__model", "promoted_by")
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*served_urls(), *super().get_urls()]

@@ -24,6 +24,7 @@ from recognizer.predictions.admin.cells import MomentCell
 from recognizer.registry.admin.history import HistoryAdmin, StaffRequest
 from recognizer.registry.models import Label, RegisteredModel
 from recognizer.training.admin.base_photos import status_chip
+from recognizer.training.admin.origins import origin_urls
 from recognizer.training.admin.pictures import thumbnail, thumbnail_response
 from recognizer.training.asking import ask_for_snapshot
 from recognizer.training.candidates import REASONS
@@ -123,7 +124,8 @@ class SnapshotAdmin(MomentCell, HistoryAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.thumbnail_view)
-        return [path("items/<int:pk>/thumbnail/", view, name="training_snapshotitem_thumbnail"), *super().get_urls()]
+        own = path("items/<int:pk>/thumbnail/", view, name="training_snapshotitem_thumbnail")
+        return [own, *origin_urls(), *super().get_urls()]
 
     def save_model(self, request: StaffRequest, obj: DatasetSnapshot, form: FreezeForm, change: bool) -> None:
         asked = ask_for_snapshot(form.cleaned_data["model"], form.chosen(), by=request.user)

@@ -1,0 +1,115 @@
+"""How long the pages of trials and the time machine take: `RECOGNIZER_DATA_DIR=/tmp/full python -m bench.trial_pages`.
+
+Fill the folder first with `python -m bench.fill`; this adds a second opinion about every answer of the larger model.
+"""
+
+import random
+import statistics
+import sys
+from urllib.parse import urlencode
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+from django.utils.timezone import localdate
+
+from bench.admin_list import measure  # sets Django up
+from recognizer.predictions.models import Prediction, SecondOpinion, Trial, answer_of
+from recognizer.registry.models import ModelVersion, Promotion, RegisteredModel
+
+LIMIT_MS = 500.0
+DIFFERING = 0.1
+CHUNK_ROWS = 5_000
+NUM_PROMOTIONS = 300
+
+
+def fill(version: ModelVersion) -> None:
+    """An opinion of this version about each answer of its model; every tenth differs."""
+    first = Prediction.objects.filter(model=version.model).order_by("created_at")[0].created_at
+    trial = Trial.objects.create(
+        model=version.model, version=version, kind=Trial.Kind.REPLAY, since=first, position_at=first
+    )
+    chance = random.Random(1)
+    keys = list(version.model.labels.values_list("key", flat=True))
+    rows = Prediction.objects.filter(model=version.model, status=Prediction.Status.SUCCEEDED)
+    batch: list[SecondOpinion] = []
+    with transaction.atomic():
+        for row in rows.exclude(version=version).iterator():
+            live = answer_of(row)
+            answer = chance.choice(keys) if chance.random() < DIFFERING else live
+            said = {
+                "answer": answer,
+                "live_answer": live,
+                "agrees": answer == live,
+                "label": answer,
+                "score": row.score,
+            }
+            batch.append(
+                SecondOpinion(
+                    trial=trial,
+                    version=version,
+                    prediction=row,
+                    day=localdate(row.created_at),
+                    scores=row.scores,
+                    **said,
+                )
+            )
+            if len(batch) == CHUNK_ROWS:
+                SecondOpinion.objects.bulk_create(batch)
+                batch.clear()
+        SecondOpinion.objects.bulk_create(batch)
+    trial.end()
+
+
+def _newcomer(model: RegisteredModel) -> ModelVersion:
+    """A version that has answered nothing."""
+    last = model.versions.all()[0]
+    described = {"architecture": last.architecture, "num_classes": last.num_classes, "manifest": {}}
+    return model.versions.create(number=last.number + 1, artifact_sha256=f"{last.pk + 1:064x}", **described)
+
+
+def pages() -> dict[str, str]:
+    """Name and address of every page that is timed."""
+    version = Trial.objects.order_by("pk")[0].version
+    some = Prediction.objects.filter(status=Prediction.Status.SUCCEEDED, version__isnull=False)[1000:1001].get()
+    trial = reverse("admin:predictions_trial_version", args=[version.pk])
+    listed = reverse("admin:predictions_prediction_changelist")
+    served = reverse("admin:registry_served")
+    return {
+        "trial": trial,
+        "trial: page 20": f"{trial}?p=20",
+        "trial: one class": f"{trial}?{urlencode({'label': some.label})}",
+        "list: differing": f"{listed}?disagrees={version.pk}",
+        "list: differing, not reviewed": f"{listed}?disagrees={version.pk}&verdict=none",
+        "trials": reverse("admin:predictions_trial_changelist"),
+        "origin": reverse("admin:training_origin", args=[some.pk]),
+        "what served when": f"{served}?{urlencode({'model': version.model.name})}",
+        "one recognition": reverse("admin:predictions_prediction_change", args=[some.pk]),
+    }
+
+
+def main() -> None:
+    model = RegisteredModel.objects.order_by("-pk")[0]  # the one with most recognitions
+    if not SecondOpinion.objects.exists():
+        fill(_newcomer(model))
+        Promotion.objects.bulk_create(
+            Promotion(model=model, version=model.versions.all()[number % 2], kind="promotion", gate="bench")
+            for number in range(NUM_PROMOTIONS)
+        )
+    boss, _ = User.objects.get_or_create(username="bench", defaults={"is_staff": True, "is_superuser": True})
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(boss)
+    print(f"{Prediction.objects.count():,} recognitions, {SecondOpinion.objects.count():,} second opinions")
+    slow = [name for name, address in pages().items() if _takes_too_long(name, measure(client, address, repeats=8))]
+    sys.exit(f"Over {LIMIT_MS:.0f} ms: {', '.join(slow)}." if slow else 0)
+
+
+def _takes_too_long(name: str, taken: list[tuple[float, float]]) -> bool:
+    clock, work = (statistics.median(column) for column in zip(*taken, strict=True))
+    print(f"{name:32} p50 {clock:5.0f} ms   cpu {work:5.0f} ms", flush=True)
+    return clock > LIMIT_MS
+
+
+if __name__ == "__main__":
+    main()
