@@ -5,6 +5,7 @@ from celery import shared_task
 from django.utils.timezone import now
 
 from recognizer.training import bell
+from recognizer.training.checkup_models import CheckUp
 from recognizer.training.models import DatasetSnapshot, Job, PhotoImport
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,23 @@ def import_pending() -> None:
         unpack(photo_import)
 
 
-WORK: tuple[tuple[str, type[Job]], ...] = (("freeze", DatasetSnapshot), ("import-photos", PhotoImport))
+@shared_task(name="check-photos")
+def check_pending() -> None:
+    """Look at the photos of models whose check-up was asked for."""
+    from recognizer.training.checkups import LeaseLost, check
+
+    while checkup := CheckUp.objects.claim():
+        try:
+            check(checkup)
+        except LeaseLost as lost:
+            log.warning(str(lost))
+
+
+WORK: tuple[tuple[str, type[Job]], ...] = (
+    ("freeze", DatasetSnapshot),
+    ("import-photos", PhotoImport),
+    ("check-photos", CheckUp),
+)
 
 
 @shared_task(name="tend", time_limit=TEND_SECONDS)
