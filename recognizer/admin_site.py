@@ -117,6 +117,8 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _entry(_("Base photos"), "photo_camera", "training.basephoto"),
                     _entry(_("Imports"), "folder_zip", "training.photoimport"),
+                    _entry(_("Check-ups"), "stethoscope", "training.checkup"),
+                    _entry(_("Decisions"), "gavel", "training.photodecision"),
                     _entry(_("Snapshots"), "ac_unit", "training.datasetsnapshot"),
                     _entry(_("Test parts"), "rule", "training.teststate"),
                 ],

@@ -18,6 +18,9 @@ from classifier_core.datasets.quality import blurred, held_out_scores, suspected
 from classifier_core.datasets.splits import Split, warnings_of
 from classifier_core.errors import DatasetInvalid
 
+LABELS_CHECKED = (
+    "Each photo was named by a logistic regression on features of the other photos, and by those that look most alike."
+)
 MAX_POINTS = 1500  # photos drawn by t-SNE, which takes 10 s for them
 
 
@@ -94,7 +97,7 @@ class Inspection:
     split_warnings: list[str]
     features_from: str  # the architecture; empty without
     labels_checked: str  # how, or why not
-    held_out_accuracy: float | None  # of the regression that suspects labels
+    held_out_accuracy: float | None  # of what suspects labels
     suspected_labels: list[SuspectedLabel]
     points: list[Point]
     advice: list[str]
@@ -170,7 +173,7 @@ def _checked_labels(dataset: Dataset, features: Floats, groups: Sequence[int], *
         return {"labels_checked": str(error), "held_out_accuracy": None, "suspected_labels": []}
     suspects = suspected_labels(scores, dataset.targets)
     return {
-        "labels_checked": "Each photo was named by a logistic regression on features of the other photos.",
+        "labels_checked": LABELS_CHECKED,
         "held_out_accuracy": float((scores.argmax(1) == dataset.targets).mean()),
         "suspected_labels": [
             SuspectedLabel(

@@ -5,10 +5,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from uuid import UUID
 
 from recognizer.predictions.models import Prediction, Review
 from recognizer.registry.models import Label, RegisteredModel
+from recognizer.training.checkup_models import PhotoDecision
 from recognizer.training.models import BasePhoto, SnapshotItem
 from recognizer.training.options import SnapshotOptions
 
@@ -20,6 +22,7 @@ REASONS = {
     "rejected": "A reviewer said: none of the classes.",
     "unlabelled": "The review names no label.",
     "retired": "The class is retired.",
+    "taken_out": "Somebody took it out, at a check-up.",
     "not_chosen": "From a source or a time that was not asked for.",
     "conflict": "Copies of one photo have different labels.",
     "copy": "A copy of a photo that is in: re-saved, resized, mirrored, turned or cropped a little.",
@@ -76,7 +79,7 @@ def find_candidates(model: RegisteredModel, options: SnapshotOptions, *, in_test
     """
     found = Candidates()
     said: dict[str, list[Candidate]] = defaultdict(list)
-    for candidate, reason in (*_base_photos(model), *_reviewed(model)):
+    for candidate, reason in opinions_of(model):
         if reason:
             found.left_out[reason] += 1
             found.why[candidate.sha256] = reason
@@ -85,6 +88,13 @@ def find_candidates(model: RegisteredModel, options: SnapshotOptions, *, in_test
     for sha256, opinions in said.items():
         _settle(found, opinions, options, is_in_test=sha256 in in_test)
     return found
+
+
+def opinions_of(model: RegisteredModel) -> Iterator[tuple[Candidate, str]]:
+    """What base photos and reviews say, base photos first; each with the reason for which it does not count, if any."""
+    taken_out = PhotoDecision.objects.taken_out(model)
+    for candidate, reason in chain(_base_photos(model), _reviewed(model)):
+        yield candidate, reason or ("taken_out" if candidate.sha256 in taken_out else "")
 
 
 def _settle(found: Candidates, opinions: list[Candidate], options: SnapshotOptions, *, is_in_test: bool) -> None:

@@ -58,7 +58,7 @@ class Looking:
         return gone
 
     def _waiting(self, photos: Sequence[str]) -> list[str]:
-        done = PhotoLook.objects.all()
+        done = PhotoLook.objects.exclude(sharpness=None)
         if self._wants_features:
             done = done.filter(looked_by=self.looked_by)
         known = set(done.values_list("pk", flat=True))
@@ -70,7 +70,7 @@ class Looking:
         comparable = [sha256 for sha256, look in looks.items() if self._wants_features and is_comparable(look)]
         features = dict(zip(comparable, self._features([raws[sha256] for sha256 in comparable]), strict=True))
         rows = [self._row(sha256, look, features.get(sha256)) for sha256, look in looks.items()]
-        fields = ["problem", "shorter_side", "grey", "features", "looked_by"]
+        fields = ["problem", "shorter_side", "sharpness", "grey", "features", "looked_by"]
         with transaction.atomic():
             alive = lock_alive(Blob, raws)
             PhotoLook.objects.bulk_create(
@@ -96,6 +96,7 @@ class Looking:
             blob_id=sha256,
             problem=look.problem[:300],
             shorter_side=look.shorter_side,
+            sharpness=look.sharpness,
             grey=None if look.grey is None else look.grey.tobytes(),
             features=None if features is None else features.astype(np.float16).tobytes(),
             looked_by=self.looked_by,
@@ -123,12 +124,13 @@ def lock_alive(kind: type[Model], keys: Iterable[Any]) -> set[Any]:
 def load_looks(photos: Sequence[str]) -> dict[str, tuple[Look, Floats | None]]:
     """The stored looks of those that have one, in this order, with the features."""
     wanted = set(photos)
-    rows = PhotoLook.objects.values_list("pk", "problem", "shorter_side", "grey", "features").iterator()
+    columns = ("pk", "problem", "shorter_side", "sharpness", "grey", "features")
+    rows = PhotoLook.objects.values_list(*columns).iterator()
     found = {sha256: _look(sha256, *rest) for sha256, *rest in rows if sha256 in wanted}
     return {sha256: found[sha256] for sha256 in photos if sha256 in found}
 
 
-def _look(sha256: str, problem: Any, side: Any, grey: Any, features: Any) -> tuple[Look, Floats | None]:
+def _look(sha256: str, problem: Any, side: Any, sharpness: Any, grey: Any, features: Any) -> tuple[Look, Floats | None]:
     pixels = None if grey is None else np.frombuffer(grey, np.uint8).reshape(GREY_SIDE, GREY_SIDE)
     seen = None if features is None else np.frombuffer(features, np.float16).astype(np.float32)
-    return Look(sha256, 0, width=side, height=side, grey=pixels, problem=problem), seen
+    return Look(sha256, 0, side, side, sharpness or 0.0, grey=pixels, problem=problem), seen

@@ -160,6 +160,7 @@ class PhotoLook(models.Model):
     blob = models.OneToOneField(Blob, primary_key=True, on_delete=models.CASCADE, related_name="+")
     problem = models.CharField(max_length=300, blank=True, help_text="Why it cannot be read.")
     shorter_side = models.PositiveIntegerField(default=0, help_text="pixels")
+    sharpness = models.FloatField(null=True, help_text="Variance of the Laplacian. Empty: look again.")
     grey = models.BinaryField(null=True, help_text="32 x 32 grey values")
     features = models.BinaryField(null=True, help_text="float16, of the network that looks")
     looked_by = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the artifact behind the features.")
@@ -324,4 +325,5 @@ class SnapshotItem(AppendOnly):
         return f"{self.part}: {self.label}" if self.erased_at is None else "erased"
 
 
+import recognizer.training.checkup_models  # noqa: E402  # Django looks for models here
 import recognizer.training.run_models  # noqa: E402, F401  # Django looks for models here

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.utils.timezone import now
 
 from recognizer.training import bell, run_course
+from recognizer.training.checkup_models import CheckUp
 from recognizer.training.models import DatasetSnapshot, Job, PhotoImport
 from recognizer.training.run_asking import TASK, retrain_when_due
 from recognizer.training.run_models import TrainingRun
@@ -40,6 +41,18 @@ def import_pending() -> None:
 
     while photo_import := PhotoImport.objects.claim():
         unpack(photo_import)
+
+
+@shared_task(name="check-photos")
+def check_pending() -> None:
+    """Look at the photos of models whose check-up was asked for."""
+    from recognizer.training.checkups import LeaseLost, check
+
+    while checkup := CheckUp.objects.claim():
+        try:
+            check(checkup)
+        except LeaseLost as lost:
+            log.warning(str(lost))
 
 
 @shared_task(name=TASK)
@@ -80,6 +93,7 @@ def retrain() -> None:
 WORK: tuple[tuple[str, type[Job]], ...] = (
     ("freeze", DatasetSnapshot),
     ("import-photos", PhotoImport),
+    ("check-photos", CheckUp),
     (TASK, TrainingRun),
 )
 
