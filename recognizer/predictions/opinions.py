@@ -68,8 +68,9 @@ class Feedback(AppendOnly):
 class ReviewQuerySet(models.QuerySet["Review"]):
     def newest(self) -> Self:
         """The review that counts, of each prediction; none where the newest takes the verdict back."""
-        newest = Review.objects.filter(prediction=models.OuterRef("prediction")).order_by("-pk").values("pk")[:1]
-        return self.filter(pk=models.Subquery(newest)).exclude(verdict=Review.Verdict.WITHDRAWN)
+        # "None is later" and not "it is the latest": PostgreSQL takes the latter for rare, and 1 s instead of 60 ms.
+        later = Review.objects.filter(prediction=models.OuterRef("prediction"), pk__gt=models.OuterRef("pk"))
+        return self.filter(~models.Exists(later)).exclude(verdict=Review.Verdict.WITHDRAWN)
 
 
 class Review(AppendOnly):
