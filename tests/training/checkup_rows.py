@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from classifier_core import learning_curve
 from recognizer.registry.models import RegisteredModel
 from recognizer.training import checkups
 from recognizer.training.asking import ask_for_checkup
@@ -18,7 +19,7 @@ from tests.training.snapshot_rows import label, with_base_photos
 NOISE = 0.35
 
 
-class FewerDirections(Looking):
+class WithoutNetwork(Looking):
     """Looks without a network: the features are made, so that a test knows what they tell."""
 
     def __init__(self, *, features: bool) -> None:
@@ -29,7 +30,7 @@ def with_features(model: RegisteredModel, folder: Path, **options: Any) -> None:
     """Base photos, each with features that speak for its label."""
     with_base_photos(model, folder, **options)
     rows = BasePhoto.objects.filter(model=model).order_by("source")
-    FewerDirections(features=True).look_at([row.blob_id for row in rows], lambda _: None)
+    WithoutNetwork(features=True).look_at([row.blob_id for row in rows], lambda _: None)
     keys = sorted(set(current_labels(model).values()))
     random = np.random.default_rng(0)
     for row in rows.select_related("label"):
@@ -64,4 +65,5 @@ def found(checkup: CheckUp, kind: str) -> list[Finding]:
 
 @pytest.fixture
 def made_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkups, "Looking", FewerDirections)
+    monkeypatch.setattr(checkups, "Looking", WithoutNetwork)
+    monkeypatch.setattr(learning_curve, "ROUNDS", 1)  # three tell more, and take three times as long
