@@ -17,12 +17,11 @@ from recognizer.registry import artifact_store
 from recognizer.registry.models import LoadedVersion, ModelVersion, Promotion, RegisteredModel, RemovedArtifact
 from recognizer.storage import reachable
 from recognizer.training.models import Job
-from recognizer.training.run_models import RUNS, TrainingRun
+from recognizer.training.run_models import TrainingRun
 
 KEPT_RUNS = 5  # of each model: the newest ones keep their folder with report and log
 STOPPED_KEPT = timedelta(days=7)  # a failed or cancelled run can go on for so long
 CANDIDATE_KEPT = timedelta(days=30)  # a candidate can be promoted for so long
-REPORT = "report.html"
 WEIGHTS = ("checkpoint.safetensors", "best.safetensors", "last.safetensors")
 REASON = "Never served, and a newer candidate is there."
 
@@ -65,11 +64,6 @@ def removable_versions(at: datetime) -> QuerySet[ModelVersion]:
     )
 
 
-def has_erased_photos(run: TrainingRun) -> bool:
-    """Whether photos that the run's report may show were erased since it began."""
-    return run.snapshot.items.filter(erased_at__gt=run.created_at).exists()
-
-
 def _old_runs(at: datetime) -> list[TrainingRun]:
     rows = TrainingRun.objects.finished().filter(cleaned_at=None).select_related("model", "candidate")
     stopped = rows.filter(~Q(status=Job.Status.READY), finished_at__lt=at - STOPPED_KEPT)
@@ -93,7 +87,7 @@ def _remove_folder(run: TrainingRun) -> str:
     _remove_photos(run)
     run.path.with_name(f"{run.folder}.lock").unlink(missing_ok=True)
     with reachable():
-        default_storage.delete(report_name(run))
+        default_storage.delete(run.report_name)
     return f"The folder of {run} was removed."
 
 
@@ -105,17 +99,12 @@ def _remove_photos(run: TrainingRun) -> None:
 def _hide_photos(run: TrainingRun) -> None:
     """A report shows some photos; once one of the snapshot was erased, it shows none."""
     with reachable():
-        if not has_erased_photos(run) or not default_storage.exists(report_name(run)):
+        if not run.has_erased_photos() or not default_storage.exists(run.report_name):
             return
-        with default_storage.open(report_name(run)) as file:
+        with default_storage.open(run.report_name) as file:
             page = file.read().decode()
         if (hidden := without_photos(page)) != page:
-            default_storage.save(report_name(run), ContentFile(hidden.encode()))
-
-
-def report_name(run: TrainingRun) -> str:
-    """Its name in the storage."""
-    return f"{RUNS}/{run.folder}/{REPORT}"
+            default_storage.save(run.report_name, ContentFile(hidden.encode()))
 
 
 def _remove_artifact(version: ModelVersion, at: datetime) -> str:

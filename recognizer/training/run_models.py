@@ -15,6 +15,7 @@ from recognizer.registry.models import ModelVersion, RegisteredModel
 from recognizer.training.models import LEASE, MAX_ATTEMPTS, DatasetSnapshot, Job, JobQuerySet
 
 RUNS = "runs"  # below MEDIA_ROOT and in the storage
+REPORT = "report.html"
 
 
 class TrainingRunQuerySet(JobQuerySet["TrainingRun"]):
@@ -118,6 +119,15 @@ class TrainingRun(Job):
     def path(self) -> Path:
         """Its folder on this machine."""
         return Path(settings.MEDIA_ROOT) / RUNS / self.folder
+
+    @property
+    def report_name(self) -> str:
+        """Its report's name in the storage."""
+        return f"{RUNS}/{self.folder}/{REPORT}"
+
+    def has_erased_photos(self) -> bool:
+        """Whether photos that the report may show were erased since the run began."""
+        return self.snapshot.items.filter(erased_at__gt=self.created_at).exists()
 
     @property
     def starts_from(self) -> str:

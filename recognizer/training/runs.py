@@ -33,7 +33,7 @@ from recognizer.registry.serving import chosen_spec, num_threads
 from recognizer.storage import is_local, reachable
 from recognizer.training.export import materialise
 from recognizer.training.looking import lock_alive
-from recognizer.training.run_cleaning import drop_weights, report_name
+from recognizer.training.run_cleaning import drop_weights
 from recognizer.training.run_course import Course, LeaseLost
 from recognizer.training.run_models import TrainingRun
 from recognizer.training.run_options import weights_folder
@@ -85,7 +85,7 @@ class _Execution:
             config, packaging = self._config(), self._packaging()
             groups = dict(self._run.snapshot.items.alive().values_list("blob_id", "group"))
             trained = self._course.do(lambda: self._train(config, split, packaging, groups))
-            _publish_report(self._folder / run_folder.REPORT, report_name(self._run))
+            _publish_report(self._folder / run_folder.REPORT, self._run.report_name)
             self._register(trained, split)
         drop_weights(self._folder)
 

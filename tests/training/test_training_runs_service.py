@@ -21,7 +21,6 @@ from recognizer.registry import artifact_store
 from recognizer.registry.models import Evaluation, LearnedPhoto, ModelVersion, RegisteredModel
 from recognizer.training import run_course
 from recognizer.training.models import MAX_ATTEMPTS, DatasetSnapshot
-from recognizer.training.run_cleaning import has_erased_photos
 from recognizer.training.run_course import LeaseLost
 from recognizer.training.run_models import TrainingRun
 from recognizer.training.runs import execute
@@ -107,7 +106,7 @@ def test_erasing_a_photo_marks_the_version_that_learned_it(
     learned = sum(parts.get(row.pk) in ("train", "val") for row in rows)
     assert version.num_erased == learned > 0
     assert LearnedPhoto.objects.count() == snapshot.items.exclude(part="test").count()
-    assert has_erased_photos(run)
+    assert run.has_erased_photos()
 
 
 def test_serving_version_is_where_a_quick_run_starts(

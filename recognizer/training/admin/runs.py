@@ -28,7 +28,6 @@ from recognizer.storage import reachable
 from recognizer.training import run_asking
 from recognizer.training.admin.curves import draw_charts
 from recognizer.training.models import DatasetSnapshot
-from recognizer.training.run_cleaning import has_erased_photos, report_name
 from recognizer.training.run_models import TrainingRun
 from recognizer.training.run_options import ARCHITECTURES, RunOptions, weights_files
 
@@ -183,11 +182,11 @@ class TrainingRunAdmin(MomentCell, HistoryAdmin):
     def report_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         run = self._seen(request, pk)
         with reachable():
-            if not default_storage.exists(report_name(run)):
+            if not default_storage.exists(run.report_name):
                 raise Http404(f"There is no report of {run} (any more).")
-            with default_storage.open(report_name(run)) as file:
+            with default_storage.open(run.report_name) as file:
                 page = file.read().decode()
-        if has_erased_photos(run) or not may_view("predictions", "prediction")(request):
+        if run.has_erased_photos() or not may_view("predictions", "prediction")(request):
             page = without_photos(page)
         headers = {"Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no-store"}
         return HttpResponse(page, headers={**headers, "X-Content-Type-Options": "nosniff"})
@@ -244,7 +243,7 @@ def _to_page(run: TrainingRun) -> HttpResponseRedirect:
 def _drawn(request: HttpRequest, run: TrainingRun) -> dict[str, Any]:
     evaluation = run.candidate.evaluations.exclude(source="").first() if run.candidate else None
     with reachable():
-        has_report = run.is_finished and not run.cleaned_at and default_storage.exists(report_name(run))
+        has_report = run.is_finished and not run.cleaned_at and default_storage.exists(run.report_name)
     return {
         "title": str(run),
         "status_chip": status_chip(run),
