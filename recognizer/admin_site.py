@@ -95,7 +95,7 @@ UNFOLD: dict[str, Any] = {
                     _entry(_("Base photos"), "photo_camera", "training.basephoto"),
                     _entry(_("Imports"), "folder_zip", "training.photoimport"),
                     _entry(_("Snapshots"), "ac_unit", "training.datasetsnapshot"),
-                    _entry(_("Test parts"), "rule", "training.teststate"),
+                    _entry(_("Test parts"), "rule", "registry.teststate"),
                 ],
             },
             {
@@ -103,6 +103,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _entry(_("Registered models"), "category", "registry.registeredmodel"),
                     _entry(_("Versions"), "deployed_code", "registry.modelversion"),
+                    _entry(_("Judgements"), "balance", "registry.judgement"),
                     _entry(_("Evaluations"), "query_stats", "registry.evaluation"),
                     _entry(_("Promotions"), "publish", "registry.promotion"),
                     _entry(_("Loaded versions"), "memory", "registry.loadedversion"),

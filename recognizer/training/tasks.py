@@ -5,7 +5,7 @@ from celery import shared_task
 from django.utils.timezone import now
 
 from recognizer.training import bell
-from recognizer.training.models import DatasetSnapshot, Job, PhotoImport
+from recognizer.training.models import DatasetSnapshot, Job, Judging, PhotoImport
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,24 @@ def import_pending() -> None:
         unpack(photo_import)
 
 
-WORK: tuple[tuple[str, type[Job]], ...] = (("freeze", DatasetSnapshot), ("import-photos", PhotoImport))
+@shared_task(name="judge")
+def judge_pending() -> None:
+    """Judge the versions that were asked for."""
+    from recognizer.training.judging_versions import judge  # loads a runtime
+    from recognizer.training.snapshots import LeaseLost
+
+    while judging := Judging.objects.claim():
+        try:
+            judge(judging)
+        except LeaseLost as lost:
+            log.warning(str(lost))
+
+
+WORK: tuple[tuple[str, type[Job]], ...] = (
+    ("freeze", DatasetSnapshot),
+    ("import-photos", PhotoImport),
+    ("judge", Judging),
+)
 
 
 @shared_task(name="tend", time_limit=TEND_SECONDS)

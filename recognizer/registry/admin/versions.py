@@ -16,6 +16,8 @@ from recognizer.registry.admin.models import ReasonForm
 from recognizer.registry.models import Evaluation, ModelVersion, Promotion
 from recognizer.registry.promotion import PromotionRefused, promote
 
+MAX_JUDGEMENTS = 10  # listed on the page of a version
+
 
 class PromoteForm(ReasonForm):
     force = forms.BooleanField(
@@ -49,6 +51,7 @@ class ModelVersionAdmin(HistoryAdmin):
     search_help_text = "Start of the artifact's SHA-256, or the architecture"
     inlines = (EvaluationInline,)
     actions = ("promote",)
+    change_form_outer_before_template = "admin/registry/version.html"
     fieldsets = (
         (None, {"fields": ("title", "architecture", "num_classes", "artifact_sha256", "source", "skipped_checks")}),
         ("Parity of the engine files", {"fields": ("parity_shown",)}),
@@ -58,6 +61,16 @@ class ModelVersionAdmin(HistoryAdmin):
 
     def has_promote_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("registry.add_promotion")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        drawn: dict[str, Any] = {"may_judge": request.user.has_perm("registry.add_judgement")}
+        if row and request.user.has_perm("registry.view_judgement"):
+            newest = row.judgements.select_related("candidate__model", "serving__model")
+            drawn["judgements"] = newest.defer("figures", "flipped", "rules")[:MAX_JUDGEMENTS]
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **drawn})
 
     @admin.display(description="Version", ordering="model")
     def title(self, version: ModelVersion) -> str:
