@@ -20,6 +20,7 @@ class ClassChange:
     support: int
     recall_a: float
     recall_b: float
+    interval: tuple[float, float]  # of the difference B - A, 95 %
     gained: int  # photos only B has right
     lost: int  # photos only A has right
 
@@ -70,21 +71,30 @@ def compare_answers(
         raise ClassifierError("There are no photos to compare on. Give a folder that holds some.")
     right_a, right_b = answers_a == targets, answers_b == targets
     gains = right_b.astype(np.int64) - right_a
-    sizes, sums = by_group(gains, groups)
     gained, lost = int((gains > 0).sum()), int((gains < 0).sum())
+    numbers = np.arange(len(targets)) if groups is None else np.asarray(groups)
+    of_class = {label: targets == index for index, label in enumerate(labels)}
     return Comparison(
         num_images=len(targets),
         accuracy_a=float(right_a.mean()),
         accuracy_b=float(right_b.mean()),
         difference=float(gains.mean()),
-        interval=bootstrap_interval(sums, sizes, seed=seed) if gained + lost else _no_difference(len(sizes)),
+        interval=_interval(gains, numbers, seed),
         gained=gained,
         lost=lost,
         p_value=mcnemar(gained, lost),
         classes=tuple(
-            _change(label, right_a[targets == index], right_b[targets == index]) for index, label in enumerate(labels)
+            _change(label, right_a[ours], right_b[ours], interval=_interval(gains[ours], numbers[ours], seed))
+            for label, ours in of_class.items()
         ),
     )
+
+
+def _interval(gains: Ints, groups: Ints, seed: int) -> tuple[float, float]:
+    if not len(gains):
+        return -1.0, 1.0
+    sizes, sums = by_group(gains, groups.tolist())
+    return bootstrap_interval(sums, sizes, seed=seed) if gains.any() else _no_difference(len(sizes))
 
 
 def _no_difference(num_groups: int) -> tuple[float, float]:
@@ -100,12 +110,13 @@ def mcnemar(gained: int, lost: int) -> float:
     return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
-def _change(label: str, right_a: Any, right_b: Any) -> ClassChange:
+def _change(label: str, right_a: Any, right_b: Any, *, interval: tuple[float, float]) -> ClassChange:
     return ClassChange(
         label=label,
         support=len(right_a),
         recall_a=float(right_a.mean()) if len(right_a) else 0.0,
         recall_b=float(right_b.mean()) if len(right_b) else 0.0,
+        interval=interval,
         gained=int((right_b & ~right_a).sum()),
         lost=int((right_a & ~right_b).sum()),
     )

@@ -82,7 +82,13 @@ def negative_log_likelihood(targets: Ints, scores: Floats) -> float:
 
 def reliability_bins(targets: Ints, scores: Floats, *, num_bins: int = ECE_BINS) -> list[dict[str, float]]:
     """The photos by how sure the model was: count, mean confidence and accuracy of each bin that holds any."""
-    confidence, is_right = scores.max(1), scores.argmax(1) == targets
+    return bins_by_confidence(scores.max(1), scores.argmax(1) == targets, num_bins=num_bins)
+
+
+def bins_by_confidence(
+    confidence: Floats, is_right: npt.NDArray[np.bool_], *, num_bins: int = ECE_BINS
+) -> list[dict[str, float]]:
+    """`reliability_bins` of answers that are known to be right or wrong: top scores [N] and whether each is right."""
     numbers = np.minimum((confidence * num_bins).astype(int), num_bins - 1)
     return [
         {

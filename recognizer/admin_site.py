@@ -120,7 +120,7 @@ UNFOLD: dict[str, Any] = {
                     _entry(_("Check-ups"), "stethoscope", "training.checkup"),
                     _entry(_("Decisions"), "gavel", "training.photodecision"),
                     _entry(_("Snapshots"), "ac_unit", "training.datasetsnapshot"),
-                    _entry(_("Test parts"), "rule", "training.teststate"),
+                    _entry(_("Test parts"), "rule", "registry.teststate"),
                 ],
             },
             {
@@ -129,6 +129,7 @@ UNFOLD: dict[str, Any] = {
                     _entry(_("Registered models"), "category", "registry.registeredmodel"),
                     _entry(_("Training runs"), "model_training", "training.trainingrun"),
                     _entry(_("Versions"), "deployed_code", "registry.modelversion"),
+                    _entry(_("Judgements"), "balance", "registry.judgement"),
                     _entry(_("Evaluations"), "query_stats", "registry.evaluation"),
                     _entry(_("Trials"), "compare", "predictions.trial"),
                     {**_entry(_("Promotions"), "publish", "registry.promotion"), "active": _is_in_promotions},

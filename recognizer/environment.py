@@ -31,6 +31,13 @@ def integer(name: str, default: int, *, minimum: int, maximum: int) -> int:
     return int(value)
 
 
+def number(name: str, default: float, *, minimum: float, maximum: float) -> float:
+    value = text(name, str(default))
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value) or not minimum <= float(value) <= maximum:
+        raise ImproperlyConfigured(f"{name} must be a number from {minimum} to {maximum}; it is {value!r}.")
+    return float(value)
+
+
 def words(name: str, default: Sequence[str] = ()) -> list[str]:
     """The comma-separated values of a variable."""
     value = text(name)

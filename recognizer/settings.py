@@ -59,6 +59,12 @@ RECOGNIZER_RETRAIN_AFTER_REVIEWS = environment.integer(
 )
 RECOGNIZER_NUM_THREADS = environment.integer("RECOGNIZER_NUM_THREADS", 0, minimum=0, maximum=256)
 
+# The gate before a promotion
+RECOGNIZER_GATE_MARGIN = environment.number("RECOGNIZER_GATE_MARGIN", 0, minimum=0, maximum=1)
+RECOGNIZER_GATE_CLASS_MARGIN = environment.number("RECOGNIZER_GATE_CLASS_MARGIN", 0.05, minimum=0, maximum=1)
+RECOGNIZER_GATE_CLASS_PHOTOS = environment.integer("RECOGNIZER_GATE_CLASS_PHOTOS", 10, minimum=1, maximum=100_000)
+RECOGNIZER_GATE_LATENCY = environment.number("RECOGNIZER_GATE_LATENCY", 1.5, minimum=1, maximum=100)
+
 # Uploads. A body is one image, in base64 at most (4/3), and a few small fields beside it.
 RECOGNIZER_MAX_UPLOAD_BYTES = environment.integer(
     "RECOGNIZER_MAX_UPLOAD_BYTES", 25_000_000, minimum=1_000, maximum=90_000_000

@@ -1,5 +1,6 @@
 """Registered models, their labels and versions, and the ledger of what may serve."""
 
+import hashlib
 from datetime import timedelta
 from typing import Self
 
@@ -69,6 +70,15 @@ class LabelQuerySet(models.QuerySet["Label"]):
         """The keys of labels whose key or display name contains the words, in any language."""
         named = models.Q(key__icontains=words) | models.Q(names__en__icontains=words)
         return self.filter(named | models.Q(names__zh__icontains=words)).order_by().values_list("key", flat=True)
+
+    def state_sha256(self) -> str:
+        """Another one as soon as a label is merged or retired, or that is undone; new labels leave it as it is."""
+        gone = self.filter(models.Q(retired_at__isnull=False) | models.Q(merged_into__isnull=False)).order_by("key")
+        rows = gone.values_list("key", "merged_into__key", "retired_at")
+        lines = [
+            f"{key}\t{target or ''}\t{'' if retired_at is None else 'retired'}\n" for key, target, retired_at in rows
+        ]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 class Label(models.Model):
@@ -208,6 +218,72 @@ class Evaluation(AppendOnly):
         return f"{self.version} on {self.dataset}: {self.accuracy:.3f}"
 
 
+class TestState(AppendOnly):
+    """One numbered content of a model's test part, which only grows, but for what was erased or rejected.
+
+    Figures can be compared when they are of one state.
+    """
+
+    __test__ = False  # no test case for pytest
+
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="test_states")
+    number = models.PositiveIntegerField()
+    content_sha256 = models.CharField(max_length=64, verbose_name="content SHA-256")
+    num_photos = models.PositiveIntegerField()
+    changes = models.JSONField(default=dict, help_text="How many photos were added, rejected, erased, relabelled.")
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [models.UniqueConstraint(fields=["model", "number"], name="test_state_number_once_per_model")]
+
+    def __str__(self) -> str:
+        return f"{self.model.name} test part, state {self.number}"
+
+
+class JudgementQuerySet(models.QuerySet["Judgement"]):
+    def of(self, candidate: ModelVersion, serving: ModelVersion) -> Self:
+        """Those of this pair, the newest first."""
+        return self.filter(candidate=candidate, serving=serving)
+
+
+class Judgement(AppendOnly):
+    """Whether one version may take the place of another, measured on the same test photos under the same labels.
+
+    What counts is written here when it is measured: the figures, the limits, and what each rule says of them. It says
+    nothing any more once the test part or the labels are others.
+    """
+
+    candidate = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="judgements")
+    serving = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="judgements_against")
+    test_state = models.ForeignKey(TestState, on_delete=models.PROTECT, related_name="judgements")
+    labels_sha256 = models.CharField(max_length=64, help_text="Which labels were merged or retired then.")
+    passed = models.BooleanField()
+    rules = models.JSONField(help_text="What each rule says: rule, outcome, words, labels.")
+    limits = models.JSONField(help_text="The settings that the rules went by.")
+    figures = models.JSONField(help_text="What was measured of both.")
+    flipped = models.JSONField(default=list, help_text="Photos that only one of them has right.")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    objects = JudgementQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["candidate", "serving", "-id"], name="judgement_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.candidate} against {self.serving}"
+
+    @property
+    def words(self) -> str:
+        """Why it is refused, else what it is no worse in."""
+        refusals = [rule["words"] for rule in self.rules if rule["outcome"] == "refused"]
+        return " ".join(refusals or [self.rules[0]["words"]])
+
+
 class PromotionQuerySet(models.QuerySet["Promotion"]):
     def desired(self) -> Self:
         """The newest promotion of each registered model."""
@@ -231,6 +307,7 @@ class Promotion(AppendOnly):
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="promotions")
     kind = models.CharField(max_length=10, choices=Kind)
     gate = models.TextField()
+    judgement = models.ForeignKey(Judgement, null=True, on_delete=models.PROTECT, related_name="promotions")
     reason = models.TextField(blank=True)
     promoted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -241,6 +318,7 @@ class Promotion(AppendOnly):
 
     class Meta:
         ordering = ["-pk"]
+        permissions = [("force_promotion", "Can promote past the gate")]
 
     def __str__(self) -> str:
         return f"{self.version} ({self.kind})"

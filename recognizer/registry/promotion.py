@@ -1,30 +1,23 @@
 """Decide which version serves. Each decision is one more row."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from recognizer.registry.models import Evaluation, ModelVersion, Promotion, RegisteredModel
+from recognizer.registry.gate import GateResult, decide
+from recognizer.registry.models import ModelVersion, Promotion, RegisteredModel
 
 
 class PromotionRefused(RuntimeError):
     """The gate says no, in words."""
 
 
-@dataclass(frozen=True)
-class GateResult:
-    """What the gate found. `passed` and the words for the row."""
-
-    passed: bool
-    words: str
-
-
 def promote(version: ModelVersion, *, by: User | None, reason: str = "", force: bool = False) -> Promotion:
     """Let this version serve from now on.
 
-    The first promotion of a model has nothing to compare with. Any later one must be no worse than what serves, on the
-    same photos; `force` goes past the gate and needs a written reason.
+    The first promotion of a model has nothing to compare with. Any later one must pass the gate; `force` goes past it,
+    which needs a written reason, and the permission for that unless a command says so.
 
     Raises PromotionRefused.
     """
@@ -34,17 +27,30 @@ def promote(version: ModelVersion, *, by: User | None, reason: str = "", force: 
             raise PromotionRefused(f"The artifact of {version} was removed to make room. Train it again.")
         serving = model.desired_version()
         if serving is None:
-            return _write(version, Promotion.Kind.FIRST, "Skipped: nothing served before.", by=by, reason=reason)
+            gate = GateResult(True, "Skipped: nothing served before.")
+            return _write(version, Promotion.Kind.FIRST, gate, by=by, reason=reason)
         if serving == version:
             raise PromotionRefused(f"{version} serves already.")
-        gate = compare(version, serving)
+        gate = decide(version, serving)
         if gate.passed:
-            return _write(version, Promotion.Kind.PROMOTION, gate.words, by=by, reason=reason)
+            return _write(version, Promotion.Kind.PROMOTION, gate, by=by, reason=reason)
         if not force:
             raise PromotionRefused(f"{gate.words} An administrator may force it, with a reason.")
-        if not reason.strip():
-            raise PromotionRefused("Forcing a promotion needs a written reason.")
-        return _write(version, Promotion.Kind.FORCED, f"Overruled: {gate.words}", by=by, reason=reason)
+        _check_force(by, reason)
+        overruled = replace(gate, words=f"Overruled: {gate.words}")
+        return _write(version, Promotion.Kind.FORCED, overruled, by=by, reason=reason)
+
+
+def may_force(user: User) -> bool:
+    """Whether this person may promote what the gate refuses."""
+    return user.has_perms(["registry.add_promotion", "registry.force_promotion"])
+
+
+def _check_force(by: User | None, reason: str) -> None:
+    if by is not None and not may_force(by):
+        raise PromotionRefused("You may not force a promotion. Ask an administrator who may promote past the gate.")
+    if not reason.strip():
+        raise PromotionRefused("Forcing a promotion needs a written reason.")
 
 
 def rollback(model: RegisteredModel, *, by: User | None, reason: str = "") -> Promotion:
@@ -54,29 +60,8 @@ def rollback(model: RegisteredModel, *, by: User | None, reason: str = "") -> Pr
         previous = previous_version(model)
         if previous is None:
             raise PromotionRefused(f"No other version of {model.name} has served before.")
-        return _write(previous, Promotion.Kind.ROLLBACK, "Skipped: it served before.", by=by, reason=reason)
-
-
-def compare(candidate: ModelVersion, serving: ModelVersion) -> GateResult:
-    """Whether the candidate is at least as accurate as what serves, on the newest photos both were judged on.
-
-    Figures that an artifact brings along are its own word, and do not count.
-    """
-    measured = Evaluation.objects.exclude(source=Evaluation.CLAIMED).exclude(dataset_sha256="")
-    for ours in measured.filter(version=candidate):
-        theirs = measured.filter(version=serving, dataset_sha256=ours.dataset_sha256).first()
-        if theirs is not None:
-            return _judge(ours, theirs)
-    words = f"{candidate} and {serving} were never evaluated on the same photos here."
-    return GateResult(False, f"{words} Figures that an artifact brings along do not count.")
-
-
-def _judge(ours: Evaluation, theirs: Evaluation) -> GateResult:
-    words = (
-        f"Accuracy {ours.accuracy:.4f} against {theirs.accuracy:.4f} of {theirs.version} "
-        f"on {ours.num_images} photos of {ours.dataset}."
-    )
-    return GateResult(ours.accuracy >= theirs.accuracy, words)
+        gate = GateResult(True, "Skipped: it served before.")
+        return _write(previous, Promotion.Kind.ROLLBACK, gate, by=by, reason=reason)
 
 
 def previous_version(model: RegisteredModel) -> ModelVersion | None:
@@ -90,7 +75,13 @@ def previous_version(model: RegisteredModel) -> ModelVersion | None:
     return stack[-2] if len(stack) > 1 else None
 
 
-def _write(version: ModelVersion, kind: Promotion.Kind, gate: str, *, by: User | None, reason: str) -> Promotion:
+def _write(version: ModelVersion, kind: Promotion.Kind, gate: GateResult, *, by: User | None, reason: str) -> Promotion:
     return Promotion.objects.create(
-        model=version.model, version=version, kind=kind, gate=gate, promoted_by=by, reason=reason
+        model=version.model,
+        version=version,
+        kind=kind,
+        gate=gate.words,
+        judgement=gate.judgement,
+        promoted_by=by,
+        reason=reason,
     )

@@ -9,7 +9,7 @@ from django.db.models import Max, Q
 from django.utils.timezone import now
 
 from recognizer.predictions.models import Blob, UploadedImage
-from recognizer.registry.models import AppendOnly, Label, RegisteredModel
+from recognizer.registry.models import AppendOnly, Judgement, Label, ModelVersion, RegisteredModel, TestState
 
 J = TypeVar("J", bound="Job")
 
@@ -154,6 +154,24 @@ class PhotoImport(Job):
         return self.file_name
 
 
+class Judging(Job):
+    """Somebody asked whether a version may take the place of what serves; a worker runs both on the test photos."""
+
+    candidate = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="judgings")
+    against = models.ForeignKey(
+        ModelVersion, null=True, on_delete=models.PROTECT, related_name="+", help_text="Else what serves by then."
+    )
+    judgement = models.OneToOneField(Judgement, null=True, on_delete=models.PROTECT, related_name="judging")
+
+    objects = JobQuerySet["Judging"].as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"judging of {self.candidate}"
+
+
 class PhotoLook(models.Model):
     """What tells whether a photo is a copy of another. Computed once, and gone with the bytes."""
 
@@ -189,29 +207,6 @@ class PhotoPlace(models.Model):
 
     def __str__(self) -> str:
         return f"{self.blob_sha256[:12]}: {self.part}"
-
-
-class TestState(AppendOnly):
-    """One numbered content of a model's test part, which only grows, but for what was erased or rejected.
-
-    Figures can be compared when they are of one state.
-    """
-
-    __test__ = False  # no test case for pytest
-
-    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="test_states")
-    number = models.PositiveIntegerField()
-    content_sha256 = models.CharField(max_length=64, verbose_name="content SHA-256")
-    num_photos = models.PositiveIntegerField()
-    changes = models.JSONField(default=dict, help_text="How many photos were added, rejected, erased, relabelled.")
-    created_at = models.DateTimeField(default=now, editable=False)
-
-    class Meta:
-        ordering = ["-pk"]
-        constraints = [models.UniqueConstraint(fields=["model", "number"], name="test_state_number_once_per_model")]
-
-    def __str__(self) -> str:
-        return f"{self.model.name} test part, state {self.number}"
 
 
 class SnapshotQuerySet(JobQuerySet["DatasetSnapshot"]):

@@ -10,11 +10,11 @@ from django.db.models import Max
 
 from classifier_core.errors import ClassifierError, DatasetInvalid
 from recognizer.predictions.models import Blob, UploadedImage
-from recognizer.registry.models import RegisteredModel
+from recognizer.registry.models import RegisteredModel, TestState
 from recognizer.training import figures
 from recognizer.training.candidates import REASONS, Candidate, Candidates, capped, find_candidates
 from recognizer.training.looking import Looking, lock_alive
-from recognizer.training.models import DatasetSnapshot, Part, PhotoLook, PhotoPlace, SnapshotItem, TestState
+from recognizer.training.models import DatasetSnapshot, Part, PhotoLook, PhotoPlace, SnapshotItem
 from recognizer.training.options import SnapshotOptions
 from recognizer.training.placing import BRIDGE, Place, place_newcomers, places_of, with_parts
 

@@ -12,7 +12,7 @@ from django.utils.timezone import now
 
 from recognizer.training import bell, run_course
 from recognizer.training.checkup_models import CheckUp
-from recognizer.training.models import DatasetSnapshot, Job, PhotoImport
+from recognizer.training.models import DatasetSnapshot, Job, Judging, PhotoImport
 from recognizer.training.run_asking import TASK, retrain_when_due
 from recognizer.training.run_models import TrainingRun
 
@@ -51,6 +51,19 @@ def check_pending() -> None:
     while checkup := CheckUp.objects.claim():
         try:
             check(checkup)
+        except LeaseLost as lost:
+            log.warning(str(lost))
+
+
+@shared_task(name="judge")
+def judge_pending() -> None:
+    """Judge the versions that were asked for."""
+    from recognizer.training.judging_versions import judge  # loads a runtime
+    from recognizer.training.snapshots import LeaseLost
+
+    while judging := Judging.objects.claim():
+        try:
+            judge(judging)
         except LeaseLost as lost:
             log.warning(str(lost))
 
@@ -95,6 +108,7 @@ WORK: tuple[tuple[str, type[Job]], ...] = (
     ("import-photos", PhotoImport),
     ("check-photos", CheckUp),
     (TASK, TrainingRun),
+    ("judge", Judging),
 )
 
 

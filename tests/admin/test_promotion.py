@@ -13,7 +13,8 @@ from tests.registry_rows import promoted_version, registered_version
 
 pytestmark = pytest.mark.django_db
 MODELS, VERSIONS = "/admin/registry/registeredmodel/", "/admin/registry/modelversion/"
-ALLOWED = ("registry.view_registeredmodel", "registry.view_modelversion", "registry.add_promotion")
+MAY_PROMOTE = ("registry.view_registeredmodel", "registry.view_modelversion", "registry.add_promotion")
+ALLOWED = (*MAY_PROMOTE, "registry.force_promotion")
 
 
 def run(client: Client, address: str, action: str, *rows: Any, **fields: Any) -> Any:
@@ -52,6 +53,17 @@ def test_the_gates_refusal_is_a_message(client: Client) -> None:
 
     run(client, VERSIONS, "promote", candidate, answered="yes", reason="Try.", force="on")
     assert Promotion.objects.first().kind == Promotion.Kind.FORCED
+
+
+def test_forcing_needs_its_own_permission(client: Client) -> None:
+    promoted_version("fruit")
+    candidate = registered_version("fruit", number=2)
+    staff(client, *MAY_PROMOTE)
+
+    refused = run(client, VERSIONS, "promote", candidate, answered="yes", reason="Try.", force="on")
+
+    assert said(refused) == ["You may not force a promotion. Ask an administrator who may promote past the gate."]
+    assert Promotion.objects.count() == 1
 
 
 def test_two_versions_at_once_are_refused(client: Client) -> None:

@@ -15,7 +15,7 @@ from classifier_core.crops import sample_crops
 from classifier_core.engines import EngineOutput, EngineSpec, load_engine
 from classifier_core.engines.graph import graph_folder, load_graph, save_graph
 from classifier_core.engines.openvino import OpenVINOEngine, has_bfloat16
-from classifier_core.engines.parity import compare, softmax
+from classifier_core.engines.parity import MAX_DIFFERENCE, compare, softmax
 from classifier_core.engines.precision import (
     MAX_SCORE_DIFFERENCE,
     choose_spec,
@@ -24,7 +24,7 @@ from classifier_core.engines.precision import (
     stored_parity,
 )
 from classifier_core.errors import ClassifierError, EngineFailed, EngineUnavailable, ExportFailed
-from classifier_core.export import BATCH_SIZES, MAX_DIFFERENCE, export_onnx
+from classifier_core.export import BATCH_SIZES, export_onnx
 from classifier_core.known import KnownRule
 from classifier_core.preprocessing import Preprocessing
 

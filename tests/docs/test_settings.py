@@ -9,7 +9,7 @@ import pytest
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 PAGE = (PROJECT_DIR / "docs" / "settings.md").read_text()
-READERS = {"text", "flag", "integer", "words", "choice"}
+READERS = {"text", "flag", "integer", "number", "words", "choice"}
 
 
 def reads() -> dict[str, ast.Call]:
@@ -71,7 +71,7 @@ def calls_of(reader: str) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("name", calls_of("integer"))
+@pytest.mark.parametrize("name", [*calls_of("integer"), *calls_of("number")])
 def test_numbers_have_the_documented_bounds(name: str):
     call = READ[name]
     low, high = (ast.literal_eval(keywords(call)[bound]) for bound in ("minimum", "maximum"))

@@ -18,8 +18,10 @@ INTEGERS = [
     "RECOGNIZER_MAX_PENDING",
     "RECOGNIZER_BATCH_SIZE",
     "RECOGNIZER_NUM_THREADS",
+    "RECOGNIZER_GATE_CLASS_PHOTOS",
     "RECOGNIZER_MAX_UPLOAD_BYTES",
 ]
+NUMBERS = ["RECOGNIZER_GATE_MARGIN", "RECOGNIZER_GATE_CLASS_MARGIN", "RECOGNIZER_GATE_LATENCY"]
 FLAGS = ["RECOGNIZER_PRODUCTION", "RECOGNIZER_SIGN_UP", "RECOGNIZER_TRAIN_DEFAULT"]
 CHOICES = ["RECOGNIZER_ENGINE", "RECOGNIZER_DEVICE", "RECOGNIZER_PRECISION", "RECOGNIZER_RATE_LIMIT"]
 
@@ -37,6 +39,21 @@ def test_integer_reads_numbers(monkeypatch: pytest.MonkeyPatch, value: str, numb
     monkeypatch.setenv("SIZE", value)
 
     assert environment.integer("SIZE", 3, minimum=0, maximum=9) == number
+
+
+@pytest.mark.parametrize("value", ["x", "nan", "inf", "1e-1", "-0.1", "1.1", ".5", "0,5", "1." + "0" * 30])
+def test_number_refuses_what_is_none(monkeypatch: pytest.MonkeyPatch, value: str):
+    monkeypatch.setenv("SHARE", value)
+
+    with pytest.raises(ImproperlyConfigured, match="SHARE must be a number from 0 to 1"):
+        environment.number("SHARE", 0.5, minimum=0, maximum=1)
+
+
+@pytest.mark.parametrize(("value", "number"), [("", 0.5), (" 0.25 ", 0.25), ("0", 0), ("1", 1)])
+def test_number_reads_fractions(monkeypatch: pytest.MonkeyPatch, value: str, number: float):
+    monkeypatch.setenv("SHARE", value)
+
+    assert environment.number("SHARE", 0.5, minimum=0, maximum=1) == number
 
 
 @pytest.mark.parametrize(("value", "answer"), [("", True), ("no", False), ("TRUE", True), ("1", True), ("Off", False)])

@@ -14,9 +14,9 @@ from recognizer.predictions.erasure import erase
 from recognizer.predictions.feedback import claim
 from recognizer.predictions.models import Feedback, Owner, Review
 from recognizer.predictions.review import approve, record
-from recognizer.registry.models import RegisteredModel
+from recognizer.registry.models import RegisteredModel, TestState
 from recognizer.training.asking import ask_for_snapshot
-from recognizer.training.models import DatasetSnapshot, PhotoLook, PhotoPlace, TestState
+from recognizer.training.models import DatasetSnapshot, PhotoLook, PhotoPlace
 from recognizer.training.options import SnapshotOptions
 from recognizer.training.snapshots import freeze
 from tests.training.snapshot_rows import (

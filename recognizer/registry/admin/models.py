@@ -5,12 +5,17 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.timezone import now
+from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from recognizer.registry.admin.asking import Question, ask, is_answered
@@ -66,6 +71,28 @@ class RegisteredModelAdmin(LoggedAdmin):
     inlines = (LoadedVersionInline, VersionInline, PromotionInline)
     actions = ("roll_back",)
     ordering = ("name",)
+    change_form_outer_before_template = "admin/registry/model.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.roll_back_view)
+        return [path("<int:pk>/roll-back/", view, name="registry_registeredmodel_roll_back"), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        drawn: dict[str, Any] = {}
+        if row and self.has_promote_permission(request):
+            drawn = {"serving": row.desired_version(), "previous": previous_version(row)}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **drawn})
+
+    @method_decorator(require_POST)
+    def roll_back_view(self, request: StaffRequest, pk: int) -> HttpResponse:
+        """One click, no question: when the new version answers nonsense, nobody shall look for words."""
+        if not (self.has_view_permission(request) and self.has_promote_permission(request)):
+            raise PermissionDenied
+        _try_rollback(request, get_object_or_404(RegisteredModel, pk=pk), reason="")
+        return redirect("admin:registry_registeredmodel_change", pk)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # a model begins with its first import

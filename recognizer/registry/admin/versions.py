@@ -19,6 +19,8 @@ from recognizer.registry.admin.served import served_urls
 from recognizer.registry.models import Evaluation, ModelVersion, Promotion
 from recognizer.registry.promotion import PromotionRefused, promote
 
+MAX_JUDGEMENTS = 10  # listed on the page of a version
+
 
 class PromoteForm(ReasonForm):
     force = forms.BooleanField(
@@ -75,6 +77,16 @@ class ModelVersionAdmin(HistoryAdmin):
 
     def has_promote_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("registry.add_promotion")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        drawn: dict[str, Any] = {"may_judge": request.user.has_perm("registry.add_judgement")}
+        if row and request.user.has_perm("registry.view_judgement"):
+            newest = row.judgements.select_related("candidate__model", "serving__model")
+            drawn["judgements"] = newest.defer("figures", "flipped", "rules")[:MAX_JUDGEMENTS]
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **drawn})
 
     @admin.display(description="Version", ordering="model")
     def title(self, version: ModelVersion) -> str:

@@ -1,5 +1,5 @@
-"""The admin of what models learn from: base photos, and frozen snapshots; and of how they learn."""
+"""The admin of what models learn from, of how they learn, and of what judges it."""
 
-from recognizer.training.admin import base_photos, checkups, runs, snapshots
+from recognizer.training.admin import base_photos, checkups, judgements, runs, snapshots
 
-__all__ = ["base_photos", "checkups", "runs", "snapshots"]
+__all__ = ["base_photos", "checkups", "judgements", "runs", "snapshots"]

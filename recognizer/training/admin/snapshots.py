@@ -22,13 +22,13 @@ from classifier_core.errors import DatasetInvalid
 from recognizer.admin_site import may_view
 from recognizer.predictions.admin.cells import MomentCell
 from recognizer.registry.admin.history import HistoryAdmin, StaffRequest
-from recognizer.registry.models import Label, RegisteredModel
+from recognizer.registry.models import Label, RegisteredModel, TestState
 from recognizer.training.admin.base_photos import status_chip
 from recognizer.training.admin.origins import origin_urls
 from recognizer.training.admin.pictures import thumbnail, thumbnail_response
 from recognizer.training.asking import ask_for_snapshot
 from recognizer.training.candidates import REASONS
-from recognizer.training.models import DatasetSnapshot, Part, SnapshotItem, TestState
+from recognizer.training.models import DatasetSnapshot, Part, SnapshotItem
 from recognizer.training.options import SnapshotOptions
 
 
@@ -144,7 +144,7 @@ class SnapshotAdmin(MomentCell, HistoryAdmin):
 
     def thumbnail_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         item = get_object_or_404(SnapshotItem, pk=pk)
-        if not (self.has_view_permission(request) and _may_see(request, item)):
+        if not (self.has_view_permission(request) and may_see(request, item)):
             raise PermissionDenied
         return thumbnail_response(item.blob_id)
 
@@ -165,7 +165,7 @@ class SnapshotAdmin(MomentCell, HistoryAdmin):
         return len(row.warnings)
 
 
-def _may_see(request: HttpRequest, item: SnapshotItem) -> bool:
+def may_see(request: HttpRequest, item: SnapshotItem) -> bool:
     """Uploads are for those who may see recognitions."""
     return item.source == SnapshotItem.Source.BASE or may_view("predictions", "prediction")(request)
 
@@ -186,7 +186,7 @@ def _drawn(request: HttpRequest, row: DatasetSnapshot) -> dict[str, Any]:
         "sample": [
             (thumbnail(reverse("admin:training_snapshotitem_thumbnail", args=[item.pk]), item.label), item.label)
             for item in sample
-            if _may_see(request, item)
+            if may_see(request, item)
         ],
     }
 

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('predictions', '0003_queue_index'),
-        ('registry', '0001_initial'),
+        ('registry', '0002_judgements'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -56,21 +56,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='TestState',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('content_sha256', models.CharField(max_length=64, verbose_name='content SHA-256')),
-                ('num_photos', models.PositiveIntegerField()),
-                ('changes', models.JSONField(default=dict, help_text='How many photos were added, rejected, erased, relabelled.')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='test_states', to='registry.registeredmodel')),
-            ],
-            options={
-                'ordering': ['-pk'],
-            },
-        ),
-        migrations.CreateModel(
             name='DatasetSnapshot',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -93,7 +78,7 @@ class Migration(migrations.Migration):
                 ('created_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='snapshots', to='registry.registeredmodel')),
                 ('previous', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='training.datasetsnapshot')),
-                ('test_state', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='snapshots', to='training.teststate')),
+                ('test_state', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='snapshots', to='registry.teststate')),
             ],
             options={
                 'verbose_name': 'dataset snapshot',
@@ -154,10 +139,6 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(fields=['snapshot', 'part', 'label'], name='snapshot_item_by_part'), models.Index(condition=models.Q(('erased_at__isnull', False)), fields=['snapshot'], name='snapshot_item_erased')],
                 'constraints': [models.UniqueConstraint(fields=('snapshot', 'blob'), name='photo_once_per_snapshot')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='teststate',
-            constraint=models.UniqueConstraint(fields=('model', 'number'), name='test_state_number_once_per_model'),
         ),
         migrations.AddConstraint(
             model_name='datasetsnapshot',

@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('registry', '0002_learned_photos'),
+        ('registry', '0003_learned_photos'),
         ('training', '0001_snapshots_and_base_photos'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -1,0 +1,142 @@
+"""Two versions answer the same photos, in one process, as serving would run them."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from classifier_core.classifier import Classification, Classifier, load_classifier
+from classifier_core.engines import EngineOutput, join_outputs
+from classifier_core.errors import ClassifierError
+from classifier_core.preprocessing import Pixels
+from classifier_core.separate_process import answer_separately, scores_of
+from classifier_core.side_by_side import Said
+from recognizer.predictions import blobs
+from recognizer.registry import artifact_store
+from recognizer.registry.models import ModelVersion
+from recognizer.registry.serving import chosen_spec, num_threads
+
+BATCH = 8
+TIMED_PHOTOS = 10  # spread over the test part: their sizes differ
+ROUNDS = 4  # of each timed photo, after one that warms up
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A version as serving would run it, and what its labels are called now: by its own key; empty when retired."""
+
+    row: ModelVersion
+    classifier: Classifier
+    current: Mapping[str, str]
+
+    @property
+    def classes(self) -> frozenset[str]:
+        keys = (self.current.get(entry.key, entry.key) for entry in self.classifier.artifact.labels)
+        return frozenset(key for key in keys if key)
+
+    def load(self, raw: bytes) -> Pixels:
+        """Raises ClassifierError, MemoryError."""
+        return self.classifier.artifact.preprocessing.load(raw, limits=blobs.limits())
+
+    def said(self, outputs: Sequence[EngineOutput]) -> Said:
+        """What it said about the photos of these outputs, under the current labels."""
+        answers = self.classifier.answers(join_outputs(outputs), top_k=1)
+        keys = (one.scores[0].label for one in answers)
+        return Said(
+            answers=tuple(self.current.get(key, key) for key in keys),
+            scores=tuple(one.scores[0].score for one in answers),
+            known=tuple(one.known for one in answers),
+            classes=self.classes,
+        )
+
+
+def enter(version: ModelVersion, current: Mapping[str, str]) -> Contender:
+    """The version, loaded. Raises ClassifierError, StorageUnavailable."""
+    artifact = artifact_store.fetch(version.artifact_sha256)
+    classifier = load_classifier(artifact.folder, chosen_spec(artifact), num_threads=num_threads())
+    return Contender(version, classifier, current)
+
+
+def answer_all(
+    contenders: Mapping[str, Contender], photos: Sequence[str], *, progress: Progress
+) -> tuple[list[int], dict[str, Said]]:
+    """The numbers of the photos (SHA-256) that all can read, and what each contender says about those.
+
+    Raises ClassifierError when there is none; EngineFailed, StorageUnavailable.
+    """
+    numbers: list[int] = []
+    outputs: dict[str, list[EngineOutput]] = {name: [] for name in contenders}
+    with ThreadPoolExecutor(num_threads()) as threads:
+        for start in range(0, len(photos), BATCH):
+            progress(f"Answering test photos: {start} of {len(photos)}")
+            batch = range(start, min(start + BATCH, len(photos)))
+            rows = threads.map(lambda at: _pixels(contenders, photos[at]), batch)
+            readable = [(at, row) for at, row in zip(batch, rows, strict=True) if row is not None]
+            numbers += [at for at, _ in readable]
+            for name, contender in contenders.items() if readable else ():
+                stacked = np.stack([row[name] for _, row in readable])
+                outputs[name].append(contender.classifier.engine.run(stacked))
+    if not numbers:
+        raise ClassifierError("Not one test photo can be read. See whether the storage still has them.")
+    return numbers, {name: contender.said(outputs[name]) for name, contender in contenders.items()}
+
+
+def _pixels(contenders: Mapping[str, Contender], photo: str) -> dict[str, Pixels] | None:
+    """None when the bytes are gone, or one of the contenders cannot read them."""
+    try:
+        raw = blobs.read(photo)
+        return {name: contender.load(raw) for name, contender in contenders.items()}
+    except (FileNotFoundError, ClassifierError, MemoryError):
+        return None
+
+
+def time_in_turn(contenders: Mapping[str, Contender], photos: Sequence[str]) -> dict[str, Any]:
+    """Milliseconds from the bytes of one photo to its answer, of each contender: median and 95th percentile.
+
+    Measured in turn, so that what else the machine does slows both.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    chosen = photos[:: max(1, len(photos) // TIMED_PHOTOS)][:TIMED_PHOTOS]
+    for photo in chosen:
+        raw = blobs.read(photo)
+        for number in range(1 + ROUNDS):
+            for name, seconds in _timed(contenders, raw, is_turned=bool(number % 2)):
+                if number:
+                    taken[name].append(seconds * 1000)
+    return {"num_photos": len(chosen), **{name: _percentiles(values) for name, values in taken.items()}}
+
+
+def _timed(contenders: Mapping[str, Contender], raw: bytes, *, is_turned: bool) -> Iterator[tuple[str, float]]:
+    names = sorted(contenders, reverse=is_turned)
+    for name in names:
+        start = time.perf_counter()
+        _answer(contenders[name], raw)
+        yield name, time.perf_counter() - start
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    return {"p50": round(statistics.median(values), 3), "p95": round(float(np.quantile(values, 0.95)), 3)}
+
+
+def _answer(contender: Contender, raw: bytes) -> Classification:
+    [answer] = contender.classifier.classify([contender.load(raw)], top_k=contender.classifier.artifact.num_classes)
+    return answer
+
+
+def load_apart(contender: Contender, photos: Sequence[str]) -> dict[str, Any]:
+    """How far a fresh process's scores for one photo are from ours, or why it gave none."""
+    raw = blobs.read(next(islice(photos, 1)))
+    ours = scores_of(_answer(contender, raw))
+    artifact, spec = contender.classifier.artifact, contender.classifier.engine.spec
+    try:
+        theirs = answer_separately(artifact, spec, raw, num_threads=num_threads())
+    except ClassifierError as error:
+        return {"error": str(error), "score_difference": None}
+    difference = max(abs(ours.get(key, 0.0) - theirs.get(key, 0.0)) for key in {*ours, *theirs})
+    return {"error": "", "score_difference": difference}
