@@ -329,4 +329,4 @@ def test_command_says_no_in_words(db: None, arguments: str):
     registered_version("fruit", number=2)
 
     with pytest.raises(CommandError, match=r"\w+ \w+ \w+"):
-        say("judge", *arguments.split())
+        say("judge", *arguments)
