@@ -1,5 +1,6 @@
 """Doors of the worker. A task may be delivered twice or never; the rows decide what is done."""
 
+import os
 import time
 from datetime import timedelta
 from typing import Any
@@ -23,6 +24,7 @@ BATCH_SECONDS = 10  # the longest a batch may take; shorter than the lease, or t
 DRAIN_SECONDS = 2
 # With nothing left to do the drain listens for so long: the next upload costs no task, which is 10 ms of its answer.
 LISTEN_SECONDS = 0.5
+TRAIN_NICE = 10  # people wait for recognition, so what trains gets the processor after it
 STALE = timedelta(seconds=3)  # a row that waited this long has lost its ring
 
 
@@ -90,6 +92,7 @@ def _start_serving(sender: str = "", **_: object) -> None:
     die_with_parent()
     connection_created.connect(_relax_sync)
     if not _is_predictor(sender):
+        os.nice(TRAIN_NICE)
         return
     serving.start()
     doorbell.ring()  # rows that waited for this child, whose predecessor may have been killed while it listened

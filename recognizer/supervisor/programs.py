@@ -71,8 +71,7 @@ def _trainer() -> Program:
     # The name says that it serves no model. After each task its process ends: a runtime stays in no idle memory.
     queue = ["-Q", "train", "-c", "1", "-n", "train@%h", "--max-tasks-per-child", "1"]
     quiet = ["--without-gossip", "--without-mingle", "-l", "WARNING"]
-    # Recognition comes first: people wait for it.
-    return Program("trainer", ["nice", "-n", "10", *celery, *queue, *quiet], environment={"OPENBLAS_NUM_THREADS": "1"})
+    return Program("trainer", [*celery, *queue, *quiet], environment={"OPENBLAS_NUM_THREADS": "1"})
 
 
 def _web() -> Program:

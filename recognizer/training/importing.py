@@ -4,6 +4,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from django.db import transaction
 
 from classifier_core.datasets.archive import open_dataset
 from classifier_core.datasets.folder import Dataset, Photo
+from classifier_core.datasets.looks import look_at_bytes
 from classifier_core.errors import ClassifierError, DatasetInvalid
 from classifier_core.images import read_header
 from recognizer.predictions import blobs
@@ -99,15 +101,26 @@ def _labels(dataset: Dataset, model: RegisteredModel, *, adds_classes: bool) -> 
 
 
 def _readable(dataset: Dataset, photos: Sequence[Photo], imported: Imported) -> Iterator[tuple[Photo, bytes, Blob]]:
-    for photo in photos:
-        try:
-            raw = photo.path.read_bytes()
-            header = read_header(raw, blobs.limits())
-        except (ClassifierError, OSError) as error:
-            _note(imported, f"{dataset.name_of(photo)} was left out: {error}")
-        else:
-            size = {"num_bytes": len(raw), "width": header.width, "height": header.height}
-            yield photo, raw, Blob(sha256=blobs.write(raw), format=header.format, **size)
+    """Those that can be decoded, which is found out here: the web process draws only what a worker has decoded."""
+    with ThreadPoolExecutor() as threads:
+        for photo, found in zip(photos, threads.map(_read, photos), strict=True):
+            if isinstance(found, str):
+                _note(imported, f"{dataset.name_of(photo)} was left out: {found}")
+            else:
+                yield photo, *found
+
+
+def _read(photo: Photo) -> tuple[bytes, Blob] | str:
+    """The bytes and the row for them, or why it cannot be taken."""
+    try:
+        raw = photo.path.read_bytes()
+        header = read_header(raw, blobs.limits())
+    except (ClassifierError, OSError) as error:
+        return str(error)
+    if problem := look_at_bytes(raw).problem:
+        return problem
+    size = {"num_bytes": len(raw), "width": header.width, "height": header.height}
+    return raw, Blob(sha256=blobs.write(raw), format=header.format, **size)
 
 
 @transaction.atomic

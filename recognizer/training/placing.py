@@ -41,6 +41,8 @@ def place_newcomers(stored: Mapping[str, Place], newcomers: Sequence[str]) -> di
 
     Their numbers depend only on what is stored and on the order of the newcomers.
     """
+    if not newcomers:
+        return {}
     looks = load_looks([*newcomers, *stored])
     new = [sha256 for sha256 in newcomers if sha256 in looks and not looks[sha256][0].problem]
     old = [sha256 for sha256 in stored if sha256 in looks and not looks[sha256][0].problem]

@@ -67,12 +67,15 @@ def test_what_cannot_be_done_is_one_sentence(fruit_rows: RegisteredModel, argume
 def test_folder_becomes_base_photos_of_a_new_model(db: None, tmp_path: Path):
     root = write_folder(tmp_path / "cars", {"red car": 3, "blue": 2})
     (root / "blue" / "broken.jpg").write_bytes(b"text")
+    half = photo_bytes(1, image_format="PNG")
+    (root / "blue" / "half.png").write_bytes(half[: len(half) // 2])
 
     said = command("dataset", "import", root, "--model", "cars", "--new-model")
     again = command("dataset", "import", root, "--model", "cars")
 
     assert "5 base photos are new in cars." in said
     assert "blue/broken.jpg was left out" in said
+    assert "blue/half.png was left out" in said
     assert "0 base photos are new in cars. 5 were there already." in again
     labels = RegisteredModel.objects.get(name="cars").labels
     assert dict(labels.values_list("key", "names")) == {"blue": {"en": "blue"}, "red_car": {"en": "red car"}}
