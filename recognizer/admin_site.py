@@ -45,10 +45,14 @@ def _entry(title: Any, icon: str, model: str) -> dict[str, Any]:
     }
 
 
-def _is_in_promotions(request: HttpRequest) -> bool:
-    """Among promotions, but not on the page of what served, whose address begins alike."""
-    is_below = request.path.startswith(reverse("admin:registry_promotion_changelist"))
-    return is_below and request.path != reverse("admin:registry_served")
+def _among(rows: str, *, besides: str) -> Callable[[HttpRequest], bool]:
+    """Whether the page is one of these rows, and not the page beside them whose address begins alike."""
+
+    def ask(request: HttpRequest) -> bool:
+        beginning = reverse(f"admin:{rows}_changelist")
+        return request.path.startswith(beginning) and not request.path.startswith(beginning + besides)
+
+    return ask
 
 
 # tokens.css as Unfold's two scales: light surfaces at the bright end, dark ones at the other.
@@ -100,7 +104,10 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _entry(_("Base photos"), "photo_camera", "training.basephoto"),
                     _entry(_("Imports"), "folder_zip", "training.photoimport"),
-                    _entry(_("Snapshots"), "ac_unit", "training.datasetsnapshot"),
+                    {
+                        **_entry(_("Snapshots"), "ac_unit", "training.datasetsnapshot"),
+                        "active": _among("training_datasetsnapshot", besides="origin/"),
+                    },
                     _entry(_("Test parts"), "rule", "training.teststate"),
                 ],
             },
@@ -111,7 +118,10 @@ UNFOLD: dict[str, Any] = {
                     _entry(_("Versions"), "deployed_code", "registry.modelversion"),
                     _entry(_("Evaluations"), "query_stats", "registry.evaluation"),
                     _entry(_("Trials"), "compare", "predictions.trial"),
-                    {**_entry(_("Promotions"), "publish", "registry.promotion"), "active": _is_in_promotions},
+                    {
+                        **_entry(_("Promotions"), "publish", "registry.promotion"),
+                        "active": _among("registry_promotion", besides="served/"),
+                    },
                     {
                         "title": _("What served when"),
                         "icon": "history",
