@@ -3,20 +3,26 @@
 Fill the folder first with `python -m bench.fill`; this adds a second opinion about every answer of the larger model.
 """
 
+import os
 import random
 import statistics
 import sys
 from urllib.parse import urlencode
 
-from django.contrib.auth.models import User
-from django.db import transaction
-from django.test import Client
-from django.urls import reverse
-from django.utils.timezone import localdate
+import django
 
-from bench.admin_list import measure  # sets Django up
-from recognizer.predictions.models import Prediction, SecondOpinion, Trial, answer_of
-from recognizer.registry.models import ModelVersion, Promotion, RegisteredModel
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "recognizer.settings")
+django.setup()
+
+from django.contrib.auth.models import User  # noqa: E402
+from django.db import transaction  # noqa: E402
+from django.test import Client  # noqa: E402
+from django.urls import reverse  # noqa: E402
+from django.utils.timezone import localdate  # noqa: E402
+
+from bench.admin_list import measure  # noqa: E402
+from recognizer.predictions.models import Prediction, SecondOpinion, Trial, answer_of  # noqa: E402
+from recognizer.registry.models import ModelVersion, Promotion, RegisteredModel  # noqa: E402
 
 LIMIT_MS = 500.0
 DIFFERING = 0.1

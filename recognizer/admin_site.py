@@ -50,16 +50,14 @@ def _entry(title: Any, icon: str, model: str) -> dict[str, Any]:
     }
 
 
-def _is_in_list(request: HttpRequest) -> bool:
-    """Among recognitions, but not at the desk, whose address begins alike."""
-    is_below = request.path.startswith(reverse("admin:predictions_prediction_changelist"))
-    return is_below and not request.path.startswith(reverse("admin:predictions_desk"))
+def _among(rows: str, *, besides: str) -> Callable[[HttpRequest], bool]:
+    """Whether the page is one of these rows, and not the page beside them whose address begins alike."""
 
+    def ask(request: HttpRequest) -> bool:
+        beginning = reverse(f"admin:{rows}_changelist")
+        return request.path.startswith(beginning) and not request.path.startswith(beginning + besides)
 
-def _is_in_promotions(request: HttpRequest) -> bool:
-    """Among promotions, but not on the page of what served, whose address begins alike."""
-    is_below = request.path.startswith(reverse("admin:registry_promotion_changelist"))
-    return is_below and request.path != reverse("admin:registry_served")
+    return ask
 
 
 # tokens.css as Unfold's two scales: light surfaces at the bright end, dark ones at the other.
@@ -106,7 +104,10 @@ UNFOLD: dict[str, Any] = {
                         "link": reverse_lazy("admin:predictions_desk"),
                         "permission": may_review,
                     },
-                    {**_entry(_("Recognitions"), "photo_library", "predictions.prediction"), "active": _is_in_list},
+                    {
+                        **_entry(_("Recognitions"), "photo_library", "predictions.prediction"),
+                        "active": _among("predictions_prediction", besides="desk/"),
+                    },
                     _entry(_("Feedback"), "chat", "predictions.feedback"),
                     _entry(_("Reviews"), "fact_check", "predictions.review"),
                     _entry(_("Erasures"), "ink_eraser", "predictions.erasure"),
@@ -119,7 +120,10 @@ UNFOLD: dict[str, Any] = {
                     _entry(_("Imports"), "folder_zip", "training.photoimport"),
                     _entry(_("Check-ups"), "stethoscope", "training.checkup"),
                     _entry(_("Decisions"), "gavel", "training.photodecision"),
-                    _entry(_("Snapshots"), "ac_unit", "training.datasetsnapshot"),
+                    {
+                        **_entry(_("Snapshots"), "ac_unit", "training.datasetsnapshot"),
+                        "active": _among("training_datasetsnapshot", besides="origin/"),
+                    },
                     _entry(_("Test parts"), "rule", "registry.teststate"),
                 ],
             },
@@ -132,7 +136,10 @@ UNFOLD: dict[str, Any] = {
                     _entry(_("Judgements"), "balance", "registry.judgement"),
                     _entry(_("Evaluations"), "query_stats", "registry.evaluation"),
                     _entry(_("Trials"), "compare", "predictions.trial"),
-                    {**_entry(_("Promotions"), "publish", "registry.promotion"), "active": _is_in_promotions},
+                    {
+                        **_entry(_("Promotions"), "publish", "registry.promotion"),
+                        "active": _among("registry_promotion", besides="served/"),
+                    },
                     {
                         "title": _("What served when"),
                         "icon": "history",

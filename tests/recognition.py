@@ -29,31 +29,21 @@ from recognizer.registry.models import Label, ModelVersion, RegisteredModel
 from recognizer.registry.promotion import promote
 from tests.tiny_artifact import NAMES
 
-_BUILD = "import sys; from tests.tiny_artifact import *; build_tiny(sys.argv[1], export=True, seed=int(sys.argv[2]))"
+_BUILD = "import sys; from tests.tiny_artifact import build_tiny; build_tiny(sys.argv[1], export=True)"
 _load_once = cache(load_classifier)
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The tiny artifact with its exported graph, in a folder named by its hash. Copy it, never change it."""
-    return _built_once(tmp_path_factory, worker_id, seed=0)
-
-
-@pytest.fixture(scope="session")
-def other_tiny_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """Like tiny_folder, with other weights, so that it answers otherwise."""
-    return _built_once(tmp_path_factory, worker_id, seed=1)
-
-
-def _built_once(tmp_path_factory: pytest.TempPathFactory, worker_id: str, *, seed: int) -> Path:
     base = tmp_path_factory.getbasetemp()
-    shared = (base if worker_id == "master" else base.parent) / ("tiny" if seed == 0 else f"tiny-{seed}")
+    shared = (base if worker_id == "master" else base.parent) / "tiny"
     shared.mkdir(exist_ok=True)
     with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not list(shared.glob("*/artifact.json")):
             # In a process of its own: torch takes 500 MB and many seconds that most tests do without.
-            building = [sys.executable, "-c", _BUILD, str(shared / "new"), str(seed)]
+            building = [sys.executable, "-c", _BUILD, str(shared / "new")]
             subprocess.run(building, check=True, cwd=Path(__file__).parents[1])
             (shared / "new").rename(shared / load_artifact(shared / "new").sha256)
     return next(shared.glob("*/artifact.json")).parent

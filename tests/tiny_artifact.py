@@ -15,6 +15,30 @@ NAMES = {
 }
 
 
+MIXED_UP = {"apple": "banana", "banana": "cherry", "cherry": "kiwi", "kiwi": "apple"}  # what build_mixed_up says for it
+
+
+def build_mixed_up(tiny: Path, folder: Path) -> None:
+    """The same network, with some labels in the place of others. Takes no torch: the graph is the same."""
+    from classifier_core.artifact import LabelEntry, load_artifact, save_artifact
+    from classifier_core.engines.graph import load_graph, save_graph
+
+    right = load_artifact(tiny)
+    wrong = save_artifact(
+        folder,
+        state=right.load_state(),
+        architecture=right.architecture,
+        head=right.head,
+        labels=[LabelEntry(key, NAMES[key]) for key in (MIXED_UP.get(one.key, one.key) for one in right.labels)],
+        preprocessing=right.preprocessing,
+        calibration=right.calibration,
+        thresholds=right.thresholds,
+        provenance={"source": "labels mixed up"},
+    )
+    graph = load_graph(right)
+    save_graph(wrong, graph.onnx, parity=graph.parity, exporter={})
+
+
 def build_tiny(folder: Path | str, *, export: bool = False, seed: int = 0, **provenance: Any) -> None:
     """An artifact of eight classes for pictures of 64 pixels. Its weights are random, its answers are not."""
     import torch

@@ -10,26 +10,36 @@ from django.db.models import F
 from django.utils.timezone import now
 from pytest_django import Settings
 
+from classifier_core.artifact import load_artifact
 from recognizer.predictions.models import Owner, Prediction, Trial
 from recognizer.predictions.second_opinions import give_second_opinions
 from recognizer.registry import standby
 from recognizer.registry.models import ModelVersion, RegisteredModel
 from tests.recognition import add_version, picture, upload, work
+from tests.tiny_artifact import build_mixed_up
 
 OWNER = Owner(visitor=uuid.UUID(int=1))
 
 
+@pytest.fixture(scope="session")
+def mixed_up_folder(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny artifact with some of its labels mixed up, in a folder named by its hash. Read only."""
+    folder = tmp_path_factory.mktemp("mixed up")
+    build_mixed_up(tiny_folder, folder / "new")
+    return (folder / "new").rename(folder / load_artifact(folder / "new").sha256)
+
+
 @pytest.fixture
 def candidate(
-    fruit: RegisteredModel, tiny_folder: Path, other_tiny_folder: Path, settings: Settings, tmp_path: Path
+    fruit: RegisteredModel, tiny_folder: Path, mixed_up_folder: Path, settings: Settings, tmp_path: Path
 ) -> ModelVersion:
-    """Version 2 of the default model: other weights, not promoted."""
+    """Version 2 of the default model, not promoted: it says MIXED_UP of what version 1 says."""
     store = tmp_path / "artifacts"
     store.mkdir()
-    for folder in (tiny_folder, other_tiny_folder):
+    for folder in (tiny_folder, mixed_up_folder):
         (store / folder.name).symlink_to(folder)
     settings.RECOGNIZER_ARTIFACT_DIR = store
-    return add_version(fruit, other_tiny_folder.name)
+    return add_version(fruit, mixed_up_folder.name)
 
 
 def answered_uploads(number: int, raws: list[bytes] | None = None) -> list[Prediction]:

@@ -12,6 +12,7 @@ from recognizer.registry.models import ModelVersion
 
 NUM_DAYS = 90  # the newest ones, as many as a chart has room for
 NUM_CLASSES = 50  # those with most disagreements
+DIFFERS = [False]  # with `__in`: for "= False" Django writes a NOT, for which SQLite uses no index
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def num_without_answer(version: ModelVersion) -> int:
 
 def who_was_right(version: ModelVersion) -> Verdicts:
     """Where they differ and a reviewer has said what is right. Where they agree both are right, or none."""
-    differing = {"prediction__second_opinions__version": version, "prediction__second_opinions__agrees": False}
+    differing = {"prediction__second_opinions__version": version, "prediction__second_opinions__agrees__in": DIFFERS}
     truth = Case(When(verdict=Review.Verdict.REJECTED, then=Value("")), default=F("label__key"))
     live, trial = (F(f"prediction__second_opinions__{name}") for name in ("live_answer", "answer"))
     found = (
@@ -100,7 +101,7 @@ def who_was_right(version: ModelVersion) -> Verdicts:
 
 def disagreements(version: ModelVersion, *, live_answer: str | None = None) -> QuerySet[SecondOpinion]:
     """Opinions that differ, newest first, with what is shown of them; only those about this answer, if it is given."""
-    rows = SecondOpinion.objects.filter(version=version, agrees=False)
+    rows = SecondOpinion.objects.filter(version=version, agrees__in=DIFFERS)
     if live_answer is not None:
         rows = rows.filter(live_answer=live_answer)
     reviews = Prefetch("prediction__reviews", Review.objects.newest().select_related("label"), to_attr="newest_reviews")
@@ -109,7 +110,7 @@ def disagreements(version: ModelVersion, *, live_answer: str | None = None) -> Q
 
 def disagreeing(rows: QuerySet[Prediction], version_id: int) -> QuerySet[Prediction]:
     """Those of these recognitions about which the version says something else."""
-    differing = SecondOpinion.objects.filter(version=version_id, agrees=False)
+    differing = SecondOpinion.objects.filter(version=version_id, agrees__in=DIFFERS)
     return rows.filter(pk__in=differing.values("prediction"))
 
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Complaints
+from tests.browser.conftest import PATIENCE_MS, Complaints
 from tests.browser.photos import file
 from tests.browser.test_looks import SCREENSHOTS, barriers, overflow
-from tests.service import ADMIN, PASSWORD
+from tests.service import ADMIN, PASSWORD, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.service]
 Visit = Callable[..., Page]
@@ -54,18 +54,20 @@ def test_replay_and_time_machine_by_keyboard(visit: Visit, width: int, theme: st
         assert answer.json()["status"] == "succeeded"
     page.get_by_label("Username").fill(ADMIN)
     page.get_by_label("Password").fill(PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
 
     page.goto("/admin/registry/modelversion/?q=ghostnet")
     follow(page, "garbage v1")
     follow(page, "Shadow, replay")
     look(page, "trial-new", width, theme)
     follow(page, "Ask about past recognitions")
-    expect(page.get_by_text("says the same as the live answer")).to_be_visible()
+    expect(page.get_by_text("says the same as the live answer")).to_be_visible(timeout=PATIENCE_MS)
+    wait_until(lambda: page.reload() and not page.get_by_text("running").count(), seconds=60, what="the replay's end")
     look(page, "trial", width, theme)
 
     page.goto(f"/admin/predictions/prediction/{answer.json()['id']}/change/")
+    expect(page.get_by_role("heading", name="Second opinions")).to_be_visible()
     look(page, "recognition-tried", width, theme)
     follow(page, "Where this answer comes from")
     look(page, "origin", width, theme)

@@ -110,7 +110,7 @@ class TrialAdmin(MomentCell, HistoryAdmin):
         asked = {"may_start": may_start, "shadow_form": shadow, "replay_form": replay}
         context = self.admin_site.each_context(request) | asked | _drawn(request, version)
         media = self.media + shadow.media + replay.media
-        return TemplateResponse(request, "admin/predictions/trial.html", context | {"media": media, "opts": self.opts})
+        return TemplateResponse(request, "admin/predictions/trial.html", context | {"media": media})
 
     @admin.display(description="Version", ordering="version")
     def title(self, trial: Trial) -> SafeString:

@@ -17,6 +17,7 @@ from recognizer.admin_site import may_view
 from recognizer.registry.models import RegisteredModel
 from recognizer.registry.timeline import Reign, reigns_of
 
+SECONDS = "%Y-%m-%dT%H:%M:%S"
 LISTED = 200  # newest ones; a line of more is a blur
 SHORTEST = 0.4  # of 100: a promotion of a minute is still seen on a line of years
 
@@ -28,7 +29,7 @@ class WhenForm(forms.Form):
     at = forms.DateTimeField(
         required=False,
         label="At",
-        widget=forms.DateTimeInput({"type": "datetime-local", "class": "rz-input"}, format="%Y-%m-%dT%H:%M"),
+        widget=forms.DateTimeInput({"type": "datetime-local", "step": 1, "class": "rz-input"}, format=SECONDS),
     )
 
 
@@ -55,7 +56,7 @@ def served(request: HttpRequest) -> HttpResponse:
     first = RegisteredModel.objects.first()
     asked = request.GET.get("model", "").replace("\0", "")  # no text of PostgreSQL holds it
     given = {"model": asked or (first.name if first else ""), "at": request.GET.get("at", "")}
-    form = WhenForm({**given, "at": given["at"] or localtime().strftime("%Y-%m-%dT%H:%M")})
+    form = WhenForm({**given, "at": given["at"] or localtime().strftime(SECONDS)})
     context = {"title": "What served when", "form": form, "model": None}
     if form.is_valid():
         at = form.cleaned_data["at"] if given["at"] else now()

@@ -37,6 +37,7 @@ def origin(request: HttpRequest, pk: UUID) -> HttpResponse:
         "picture": cells.thumbnail(row),
         "answer": _answer(row),
         "when": cells.moment(row.created_at),
+        "asked_at": row.finished_at or row.created_at,
         "origin": found,
         "sees_promotions": may_view("registry", "promotion")(request),
         "sees_versions": may_view("registry", "modelversion")(request),
