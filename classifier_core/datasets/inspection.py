@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from classifier_core.artifact import Artifact
 from classifier_core.datasets.advice import advice_on
@@ -14,7 +15,14 @@ from classifier_core.datasets.duplicates import find_duplicates, group_near_dupl
 from classifier_core.datasets.features import features_of
 from classifier_core.datasets.folder import Dataset, passed_over
 from classifier_core.datasets.looks import Floats, Look, look_at
-from classifier_core.datasets.quality import blurred, held_out_scores, suspected_labels, tiny, unreadable
+from classifier_core.datasets.quality import (
+    blurred,
+    held_out_scores,
+    judging_groups,
+    suspected_labels,
+    tiny,
+    unreadable,
+)
 from classifier_core.datasets.splits import Split, warnings_of
 from classifier_core.errors import DatasetInvalid
 
@@ -158,7 +166,10 @@ def _from_features(dataset: Dataset, looks: Sequence[Look], artifact: Artifact, 
     kept = [number for number, look in enumerate(looks) if not look.problem]
     seen = dataset.only(dataset.photos[number] for number in kept)
     features = features_of(seen.photos, artifact)
-    groups = group_near_duplicates(seen.photos, looks=[looks[number] for number in kept], features=features)
+    seen_looks = [looks[number] for number in kept]
+    alike = group_near_duplicates(seen.photos, looks=seen_looks, features=features)
+    copies = group_near_duplicates(seen.photos, looks=seen_looks)
+    groups = judging_groups(alike, copies, seen.targets)
     return {
         "features_from": artifact.architecture,
         "points": _points(seen, features, seed=seed),
@@ -166,9 +177,9 @@ def _from_features(dataset: Dataset, looks: Sequence[Look], artifact: Artifact, 
     }
 
 
-def _checked_labels(dataset: Dataset, features: Floats, groups: Sequence[int], *, seed: int) -> dict[str, Any]:
+def _checked_labels(dataset: Dataset, features: Floats, groups: npt.NDArray[np.int64], *, seed: int) -> dict[str, Any]:
     try:
-        scores = held_out_scores(features, dataset.targets, groups=groups, seed=seed)
+        scores = held_out_scores(features, dataset.targets, groups=groups.tolist(), seed=seed)
     except DatasetInvalid as error:
         return {"labels_checked": str(error), "held_out_accuracy": None, "suspected_labels": []}
     suspects = suspected_labels(scores, dataset.targets)

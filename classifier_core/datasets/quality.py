@@ -23,6 +23,7 @@ MAX_DIRECTIONS = 128
 INVERSE_REGULARISATION = 30.0
 NEIGHBOURS = 15
 NEARNESS = 8.0  # what a cosine counts for, as an exponent
+MOST_OF_A_CLASS = 0.5  # of its photos in one group
 MIN_LEAD = 0.2  # of another class's score over the given one's, before a label is suspected
 _BLOCK = 512  # photos compared with all others at a time
 
@@ -78,6 +79,22 @@ def held_out_scores(
     num_folds = _num_folds(targets, groups)
     regression = _regression_scores(reduced(features, seed), targets, groups, num_folds=num_folds, seed=seed)
     return (regression + neighbour_scores(features, targets, groups=groups)) / 2
+
+
+def judging_groups(
+    groups: Sequence[int], copies: Sequence[int], targets: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The groups for checking labels: `groups` of what looks alike, but where one holds most of a class its `copies`.
+
+    Held out together, such a group (one thing before one background) would leave nobody who knows the class.
+    """
+    of_group, of_copy = np.asarray(groups, np.int64), np.asarray(copies, np.int64)
+    if not len(targets):
+        return of_group
+    pairs, counts = np.unique(np.stack([of_group, targets]), axis=1, return_counts=True)
+    shares = np.zeros(of_group.max() + 1)
+    np.maximum.at(shares, pairs[0], counts / np.bincount(targets)[pairs[1]])
+    return np.where(shares[of_group] > MOST_OF_A_CLASS, of_group.max() + 1 + of_copy, of_group)
 
 
 def _regression_scores(

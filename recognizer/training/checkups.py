@@ -75,9 +75,9 @@ class _Checking:
 
     def _check_labels(self) -> Mapping[str, object]:
         self._progress("Checking labels")
-        features, targets, groups = self._patients.with_features()
+        features, targets, _ = self._patients.with_features()
         try:
-            scores = held_out_scores(features, targets, groups=groups)
+            scores = held_out_scores(features, targets, groups=self._patients.judging_groups())
         except DatasetInvalid as error:
             return {"labels_checked": str(error)}
         self._findings.scores = self._patients.by_sha256(scores)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from classifier_core.datasets.duplicates import DuplicatePair, connect, find_alike, find_duplicates, is_comparable
 from classifier_core.datasets.looks import Floats, Look
+from classifier_core.datasets.quality import judging_groups
 from recognizer.registry.models import RegisteredModel
 from recognizer.training.candidates import Candidate, Source, opinions_of
 from recognizer.training.looking import load_looks
@@ -47,6 +48,7 @@ class Patients:
     looks: dict[str, tuple[Look, Floats | None]] = field(default_factory=dict)
     pairs: list[DuplicatePair] = field(default_factory=list)  # by the position among `seen`
     groups: dict[str, int] = field(default_factory=dict)  # photos of one group show one thing
+    copies: dict[str, int] = field(default_factory=dict)  # those of one number are copies of each other
 
     @property
     def seen(self) -> list[Patient]:
@@ -71,13 +73,17 @@ class Patients:
         looks = [self.looks[one.sha256] for one in self.seen]
         self.pairs = find_duplicates([look for look, _ in looks])
         pairs = [(pair.first, pair.second) for pair in self.pairs]
+        self.copies = self._numbered(pairs)
         compared = [number for number, (look, features) in enumerate(looks) if features is not None]
         compared = [number for number in compared if is_comparable(looks[number][0])]
         if compared:
             features = np.stack([found for number in compared if (found := looks[number][1]) is not None])
             pairs += [(compared[first], compared[second]) for first, second in find_alike(features)]
-        numbers = connect(pairs, len(looks))
-        self.groups = {one.sha256: number for one, number in zip(self.seen, numbers, strict=True)}
+        self.groups = self._numbered(pairs)
+
+    def _numbered(self, pairs: list[tuple[int, int]]) -> dict[str, int]:
+        seen = self.seen
+        return {one.sha256: number for one, number in zip(seen, connect(pairs, len(seen)), strict=True)}
 
     def with_features(self) -> tuple[Floats, npt.NDArray[np.int64], list[int]]:
         """Features, class indices and groups of those that teach."""
@@ -86,6 +92,12 @@ class Patients:
         targets = np.array([index[one.label] for one in taught], np.int64)
         stacked = np.stack(features) if features else np.zeros((0, 1), np.float32)
         return stacked, targets, [self.groups[one.sha256] for one in taught]
+
+    def judging_groups(self) -> list[int]:
+        """The groups of those that teach, for checking their labels."""
+        _, targets, groups = self.with_features()
+        copies = [self.copies[one.sha256] for one in self._taught()]
+        return [int(number) for number in judging_groups(groups, copies, targets)]
 
     def by_sha256(self, scores: npt.NDArray[np.float64]) -> dict[str, dict[str, float]]:
         """Class scores [N, K] of those that teach, by photo and label."""

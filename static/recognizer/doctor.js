@@ -1,8 +1,6 @@
 // Findings of a check-up by keyboard: arrows move, F fixes, D says that it is right. Without it the buttons are forms.
-const grid = document.querySelector("[data-findings]");
-const said = document.querySelector("[data-said]");
-
-const tiles = () => [...grid.querySelectorAll("[data-finding]")];
+// The admin loads scripts before the page is there: so the document listens.
+const tiles = () => [...document.querySelectorAll("[data-finding]")];
 
 const columns = () => {
   const all = tiles();
@@ -43,7 +41,7 @@ const complain = (tile, words) => {
 const drop = (tile, words) => {
   const at = tiles().indexOf(tile);
   const hadFocus = tile.contains(document.activeElement);
-  said.textContent = `${tile.getAttribute("aria-label")}: ${words}.`;
+  document.querySelector("[data-said]").textContent = `${tile.getAttribute("aria-label")}: ${words}.`;
   const number = tile.querySelector("[data-decide]").action.match(/(\d+)\/\w+\/$/)[1];
   document.querySelector(`[name="finding"][value="${number}"]`)?.remove();
   tile.remove();
@@ -75,5 +73,5 @@ const onSubmit = (event) => {
   send(event.target);
 };
 
-grid?.addEventListener("keydown", onKey);
-grid?.addEventListener("submit", onSubmit);
+document.addEventListener("keydown", onKey);
+document.addEventListener("submit", onSubmit);

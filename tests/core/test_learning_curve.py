@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from classifier_core.datasets.quality import held_out_scores, suspected_labels
+from classifier_core.datasets.quality import held_out_scores, judging_groups, suspected_labels
 from classifier_core.errors import DatasetInvalid
 from classifier_core.learning_curve import SHARES, LearningCurve, PowerLaw, measure_curve
 
@@ -102,3 +102,13 @@ def test_flipped_labels_are_ranked_first():
 
     found = {suspect.index for suspect in suspects[: len(flipped)]} & set(flipped.tolist())
     assert len(found) >= 8, f"recall at the number flipped: {len(found) / len(flipped):.0%}"
+
+
+def test_a_class_that_looks_all_alike_is_not_held_out_as_a_whole():
+    targets = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+
+    groups = judging_groups([7, 7, 7, 7, 1, 1, 2, 3], [0, 0, 1, 2, 3, 4, 5, 6], targets)
+
+    assert groups[0] == groups[1]
+    assert len(set(groups[:4].tolist())) == 3
+    assert groups[4:].tolist() == [1, 1, 2, 3]

@@ -62,7 +62,8 @@ def stripes(seed: int, side: int = 200) -> Image.Image:
 def test_flipped_labels_are_found_by_what_a_network_sees(tmp_path: Path):
     model = given(write_stripes_and_blots(tmp_path / "made", 30))
 
-    assert recall_at_number_flipped(model, flip_some(model, 0.05)) == 1
+    # To the network all blots are alike: one group, which must not be held out as a whole.
+    assert recall_at_number_flipped(model, flip_some(model, 0.1)) == 1
 
 
 @pytest.mark.long

@@ -22,6 +22,7 @@ from recognizer.training.decisions import is_undoable
 from recognizer.training.words import about_classes, about_findings, about_the_whole, what_fixing_does
 
 TILES = 24  # on a page
+IN_WORDS = 3  # classes; the table has all
 ENOUGH, DECIDED = "enough", "decided"
 
 
@@ -140,7 +141,7 @@ def _tile(request: HttpRequest, row: Finding, names: dict[str, str]) -> Tile:
 def _enough(request: HttpRequest, checkup: CheckUp, names: dict[str, str]) -> dict[str, Any]:
     return {
         "sentences": list(about_the_whole(checkup)),
-        "of_classes": list(about_classes(checkup, names)),
+        "of_classes": list(about_classes(checkup, names))[: IN_WORDS + len(checkup.curve.get("too_few", {}))],
         "picture": curve_picture(checkup.curve) if checkup.curve else None,
         "bars": class_bars(checkup.curve, names) if checkup.curve else [],
         "review_next": _review_next(request, checkup, names),

@@ -34,7 +34,7 @@ def curve_picture(curve: Mapping[str, Any]) -> dict[str, Any]:
     measured, fitted, now = curve["measured"], curve["fitted"], curve["num_photos"]
     lowest = min(point["accuracy"]["low"] for point in measured)
     across = Axis(0, fitted[-1]["photos"], LEFT, WIDTH - RIGHT)
-    up = Axis(max(0.0, int(lowest * 20) / 20 - 0.05), 1.0, HEIGHT - BOTTOM, TOP)
+    up = Axis(max(0, int(lowest * 5) / 5), 1.0, HEIGHT - BOTTOM, TOP)  # from 60 %, 80 %, ...: then ticks are even
     known = [point for point in fitted if point["photos"] <= now]
     beyond = [point for point in fitted if point["photos"] >= (known[-1]["photos"] if known else 0)]
     return {
@@ -77,7 +77,7 @@ def _point(point: Mapping[str, Any], across: Axis, up: Axis) -> dict[str, float]
     return {
         "x": across.at(point["photos"]),
         "y": up.at(found["value"]),
-        "low": up.at(found["low"]),
+        "low": up.at(max(found["low"], up.low)),
         "high": up.at(min(1.0, found["high"])),
     }
 
