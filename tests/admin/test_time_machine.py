@@ -66,7 +66,7 @@ def snapshot(fruit_rows: RegisteredModel, tmp_path: Path) -> DatasetSnapshot:
 @pytest.fixture
 def row(snapshot: DatasetSnapshot, django_user_model: type[User]) -> Prediction:
     """An answer of a version that learned from the snapshot, and that somebody has promoted."""
-    boss = django_user_model.objects.create(username="boss")
+    boss = django_user_model.objects.create(username="boss", is_superuser=True)
     promote(trained_on(snapshot), by=boss, force=True, reason="It knows more apples.")
     return answered(photo_bytes(7000))
 
