@@ -11,7 +11,7 @@ from recognizer.predictions.models import Prediction, Review, SecondOpinion
 from recognizer.registry.models import ModelVersion
 
 NUM_DAYS = 90  # the newest ones, as many as a chart has room for
-NUM_CLASSES = 50  # those with most disagreements
+NUM_CLASSES = 20  # those with most disagreements
 DIFFERS = [False]  # with `__in`: for "= False" Django writes a NOT, for which SQLite uses no index
 
 
