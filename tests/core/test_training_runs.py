@@ -23,6 +23,7 @@ from classifier_core.training.materials import read_materials
 from classifier_core.training.network import build_preprocessing
 from classifier_core.training.packing import Packaging
 from classifier_core.training.runs import train
+from classifier_core.training.watching import Watch
 from tests.core.tiny_training import LABELS, register_tiny, split_by_number, write_stripes
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -239,6 +240,7 @@ from classifier_core.training import finish, run_folder
 from tests.core.test_training_runs import tiny
 from tests.core.tiny_training import split_by_number
 from classifier_core.training.runs import train
+from classifier_core.training.watching import Watch
 append = run_folder.append_log
 def append_and_die(folder, figures):
     append(folder, figures)
@@ -346,7 +348,7 @@ def test_student_learns_from_a_teacher_and_its_features(done, photos, split, tmp
 
 def test_photos_that_judge_are_not_shown_to_the_teacher(photos, split):
     config = tiny(teacher="unused", more_photos=str(photos / "down"))
-    materials = read_materials(split, config, build_preprocessing(config), warn=print, bar=False)
+    materials = read_materials(split, config, build_preprocessing(config), warn=print, watch=Watch())
     num_judging = sum(photo.label == "down" for part in (split.val, split.test) for photo in part.photos)
     assert num_judging
     assert len(materials.train_pictures) == len(split.train.photos) + 16 - num_judging
