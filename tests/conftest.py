@@ -21,9 +21,9 @@ ABOUT_ROWS = {"predictions", "registry"}  # folders whose tests run on PostgreSQ
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of the real service in one process, where they share it; mark the tests about rows."""
+    """Keep the tests that share the real service in one process; mark the tests about rows."""
     for item in items:
-        if item.get_closest_marker("service"):
+        if "service" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("service"))
         elif item.path.parent.name in ABOUT_ROWS and _is_about_rows(item):
             item.add_marker(pytest.mark.postgres)

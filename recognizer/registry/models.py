@@ -262,7 +262,7 @@ class Judgement(AppendOnly):
     rules = models.JSONField(help_text="What each rule says: rule, outcome, words, labels.")
     limits = models.JSONField(help_text="The settings that the rules went by.")
     figures = models.JSONField(help_text="What was measured of both.")
-    flipped = models.JSONField(default=list, help_text="Photos that only one of them has right.")
+    flipped = models.JSONField(default=list, help_text="Photos that only one of them has right.")  # an erased one goes
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )

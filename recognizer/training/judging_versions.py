@@ -14,7 +14,7 @@ from recognizer.registry.models import Judgement, ModelVersion, RegisteredModel,
 from recognizer.registry.rules import Limits, apply_rules, has_passed
 from recognizer.training.candidates import current_labels
 from recognizer.training.contest import Contender, answer_all, enter, load_apart, time_in_turn
-from recognizer.training.models import DatasetSnapshot, Judging, Part
+from recognizer.training.models import DatasetSnapshot, Judging, Part, SnapshotItem
 from recognizer.training.snapshots import LeaseLost
 
 MAX_FLIPPED = 60  # photos kept, of each direction
@@ -67,6 +67,7 @@ def judge(judging: Judging, *, say: Say = lambda _: None) -> None:
         judging.fail(str(error) or "This machine has too little memory for both versions.")
         return
     with transaction.atomic():
+        row.flipped = _alive(row.flipped)
         row.save()
         if not judging.finish(judgement=row):
             raise LeaseLost(f"The {judging} is not ours any more.")
@@ -161,6 +162,12 @@ def current_keys(model: RegisteredModel) -> dict[str, str]:
     """By the key of a label, the key that it has now; empty for one that is retired."""
     current = current_labels(model)
     return {key: current[pk] for pk, key in model.labels.values_list("pk", "key")}
+
+
+def _alive(flipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the photos that were erased while the versions were measured."""
+    alive = SnapshotItem.objects.alive().in_bulk([photo["item"] for photo in flipped])
+    return [photo for photo in flipped if photo["item"] in alive]
 
 
 def find_flipped(photos: Sequence[TestPhoto], *, candidate: Said, serving: Said) -> list[dict[str, Any]]:

@@ -1,11 +1,12 @@
 """Photos that models learn from: base photos, the part of each in the split, and frozen snapshots of all that."""
 
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
-from django.db.models import Max, Q
+from django.db.models import Max, Q, Value
 from django.utils.timezone import now
 
 from recognizer.predictions.models import Blob, UploadedImage
@@ -276,6 +277,19 @@ def bury(collector: Any, field: Any, items: Any, using: str) -> None:
     for name, empty in SnapshotItem.TOMBSTONE.items():
         collector.add_field_update(SnapshotItem._meta.get_field(name), empty, items)
     collector.add_field_update(SnapshotItem._meta.get_field("erased_at"), now(), items)
+    flipped = Judgement._meta.get_field("flipped")
+    for judgement, kept in _without(list(items)):
+        collector.add_field_update(flipped, Value(kept, flipped), [judgement])
+
+
+def _without(items: Collection["SnapshotItem"]) -> Iterator[tuple[Judgement, list[dict[str, Any]]]]:
+    """The judgements that name one of these photos, and what they keep: a label and answers go with their photo."""
+    erased = {item.pk for item in items}
+    about = Judgement.objects.filter(test_state__snapshots__in={item.snapshot_id for item in items}).distinct()
+    for judgement in about.only("flipped"):
+        kept = [photo for photo in judgement.flipped if photo["item"] not in erased]
+        if len(kept) < len(judgement.flipped):
+            yield judgement, kept
 
 
 class SnapshotItemQuerySet(models.QuerySet["SnapshotItem"]):

@@ -13,6 +13,7 @@ from django.utils.timezone import now
 
 from classifier_core.reports.redaction import without_photos
 from recognizer.predictions.models import Prediction
+from recognizer.predictions.trial_models import Trial
 from recognizer.registry import artifact_store
 from recognizer.registry.models import LoadedVersion, ModelVersion, Promotion, RegisteredModel, RemovedArtifact
 from recognizer.storage import reachable
@@ -48,7 +49,7 @@ def drop_weights(folder: Path) -> None:
 
 
 def removable_versions(at: datetime) -> QuerySet[ModelVersion]:
-    """Candidates whose artifact nobody needs: old, never promoted, in no prediction's history, not the newest."""
+    """Candidates whose artifact nobody needs: old, never promoted, in no prediction's history, not on trial, not the newest."""
     of_this = {"version": OuterRef("pk")}
     newer = ModelVersion.objects.filter(model=OuterRef("model"), number__gt=OuterRef("number"))
     starts = TrainingRun.objects.unfinished().filter(start_version=OuterRef("pk"))
@@ -60,6 +61,7 @@ def removable_versions(at: datetime) -> QuerySet[ModelVersion]:
         ~Exists(LoadedVersion.objects.filter(**of_this)),
         ~Exists(RemovedArtifact.objects.filter(**of_this)),
         ~Exists(starts),
+        ~Exists(Trial.objects.running().filter(**of_this)),
         created_at__lt=at - CANDIDATE_KEPT,
     )
 

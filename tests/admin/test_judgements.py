@@ -303,6 +303,8 @@ def test_flipped_photos_are_seen_by_those_who_may(client: Client, fruit_rows: Re
     )
     erase(Prediction.objects.get(pk=upload.pk), erased_by="test")
     assert addresses[1] not in page(client, row)
+    row.refresh_from_db()
+    assert row.flipped == flipped[:1]
 
 
 def test_page_of_a_thousand_classes_stays_small_and_fast(client: Client):

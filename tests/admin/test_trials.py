@@ -1,5 +1,6 @@
 """The page of a version beside the live answers: who may start what, what it says, and that it stays fast."""
 
+import re
 from datetime import date, timedelta
 from typing import Any
 
@@ -275,6 +276,20 @@ def test_list_of_recognitions_finds_where_they_differ(
 
     assert listed(client, disagrees=candidate.pk) == {other}
     assert listed(client, disagrees="²") == listed(client, disagrees="9" * 30) == {same, other}
+
+
+def test_desk_finds_where_they_differ(client: Client, live: ModelVersion, candidate: ModelVersion) -> None:
+    staff(client, *LOOKING, "predictions.add_review")
+    same, other = answered(live), answered(live)
+    opinion(same, candidate, "banana")
+    opinion(other, candidate, "apple")
+    [link] = re.findall(r'href="(/admin/predictions/prediction/desk/[^"]+)"', page(client, candidate))
+
+    question = link.replace("&amp;", "&").partition("?")[2]
+
+    assert client.get(f"/admin/predictions/prediction/desk/?{question}").status_code == 200
+    [tile] = client.get(f"/admin/predictions/prediction/desk/tiles/?{question}").json()["tiles"]
+    assert tile["id"] == str(other.pk)
 
 
 def test_recognition_shows_second_opinions(client: Client, live: ModelVersion, candidate: ModelVersion) -> None:

@@ -10,6 +10,7 @@ from django.utils.timezone import now
 
 from classifier_core.errors import TrainingFailed
 from recognizer.predictions.erasure import erase
+from recognizer.predictions.models import Trial
 from recognizer.registry import artifact_store
 from recognizer.registry.models import ModelVersion, RegisteredModel, RemovedArtifact
 from recognizer.registry.promotion import PromotionRefused, promote
@@ -210,20 +211,21 @@ def test_stopped_runs_can_go_on_for_a_week(snapshot: DatasetSnapshot):
 
 
 def test_artifacts_of_forgotten_candidates_go_and_the_rows_say_so(snapshot: DatasetSnapshot):
-    runs = [ended_run(snapshot) for _ in range(6)]
-    forgotten, served, answering, young, start, newest = map(candidate, runs)
+    runs = [ended_run(snapshot) for _ in range(7)]
+    forgotten, served, answering, young, start, on_trial, newest = map(candidate, runs)
     ModelVersion.objects.filter(pk=young.pk).update(created_at=now() - timedelta(days=29))
     promote(served, by=None, force=True, reason="Served once.")
     row = answered(photo_bytes(1))
     type(row).objects.filter(pk=row.pk).update(version=answering)
     asked(snapshot, start=f"version:{start.pk}")
+    Trial.objects.create(model=on_trial.model, version=on_trial, kind="shadow", since=now(), position_at=now())
 
     assert any(str(forgotten) in words for words in clean())
 
     assert [one.version for one in RemovedArtifact.objects.all()] == [forgotten]
-    kept = [forgotten, served, answering, young, start, newest]
+    kept = [forgotten, served, answering, young, start, on_trial, newest]
     there = [artifact_store.folder_of(version.artifact_sha256).exists() for version in kept]
-    assert there == [False, True, True, True, True, True]
+    assert there == [False, True, True, True, True, True, True]
     with pytest.raises(PromotionRefused, match="was removed"):
         promote(forgotten, by=None, force=True, reason="All the same.")
     with pytest.raises(TrainingFailed, match="was removed"):

@@ -7,9 +7,10 @@ from django import forms
 from django.utils.functional import cached_property
 
 from recognizer.predictions.admin.filters import midnight, midnight_after, search, share
+from recognizer.predictions.agreement import disagreeing
 from recognizer.predictions.desk import Order
 from recognizer.predictions.models import Prediction, PredictionQuerySet, Review
-from recognizer.registry.models import Label, RegisteredModel
+from recognizer.registry.models import Label, ModelVersion, RegisteredModel
 
 KNOWN = {"yes": True, "no": False, "unsaid": None}
 MAIN = ("queue", "model", "order")
@@ -36,6 +37,12 @@ class Question(forms.Form):
     created_at_from = forms.DateField(required=False, label="Since", widget=forms.DateInput({"type": "date"}))
     created_at_to = forms.DateField(required=False, label="Until", widget=forms.DateInput({"type": "date"}))
     q = forms.CharField(required=False, max_length=200, label="Id, label or file name")
+    disagrees = forms.ModelChoiceField(
+        ModelVersion.objects.filter(trials__isnull=False).distinct().select_related("model"),
+        required=False,
+        empty_label="-",
+        label="Second opinion differs",
+    )
 
     def main_fields(self) -> list[forms.BoundField]:
         """What is chosen each time."""
@@ -105,4 +112,5 @@ FILTERS: dict[str, Callable[[PredictionQuerySet, Any], PredictionQuerySet]] = {
     "created_at_from": lambda rows, day: rows.filter(created_at__gte=midnight(day)),
     "created_at_to": lambda rows, day: rows.filter(created_at__lt=midnight_after(day)),
     "q": search,
+    "disagrees": lambda rows, version: disagreeing(rows, version.pk),
 }

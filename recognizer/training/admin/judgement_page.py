@@ -165,13 +165,13 @@ def _flipped(
     chosen = [one for one in row.flipped if (one["before"] == one["label"]) is is_lost]
     items = SnapshotItem.objects.alive().in_bulk([one["item"] for one in chosen])
     for one in chosen:
+        if (item := items.get(one["item"])) is None:
+            continue
         label = names.get(one["label"], one["label"])
         before, after = (_answer(one, who, names) for who in ("before", "after"))
-        item = items.get(one["item"])
         words = f"{label}: before {before}, now {after}"
         address = reverse("admin:training_snapshotitem_thumbnail", args=[one["item"]])
-        is_shown = item is not None and may_see(request, item)
-        yield thumbnail(address, words) if is_shown else cells.NO_PICTURE, label, before, after
+        yield thumbnail(address, words) if may_see(request, item) else cells.NO_PICTURE, label, before, after
 
 
 def _answer(one: dict[str, Any], who: str, names: dict[str, str]) -> str:
