@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Case, Count, F, Prefetch, Q, QuerySet, Value, When
 
-from recognizer.predictions.models import Prediction, Review, SecondOpinion
+from recognizer.predictions.models import PredictionQuerySet, Review, SecondOpinion
 from recognizer.registry.models import ModelVersion
 
 NUM_DAYS = 90  # the newest ones, as many as a chart has room for
@@ -108,7 +108,7 @@ def disagreements(version: ModelVersion, *, live_answer: str | None = None) -> Q
     return rows.select_related("prediction").prefetch_related(reviews).order_by("-day", "-pk")
 
 
-def disagreeing(rows: QuerySet[Prediction], version_id: int) -> QuerySet[Prediction]:
+def disagreeing(rows: PredictionQuerySet, version_id: int) -> PredictionQuerySet:
     """Those of these recognitions about which the version says something else."""
     differing = SecondOpinion.objects.filter(version=version_id, agrees__in=DIFFERS)
     return rows.filter(pk__in=differing.values("prediction"))

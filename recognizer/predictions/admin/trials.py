@@ -6,7 +6,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -22,7 +21,7 @@ from recognizer.predictions.admin.cells import MomentCell
 from recognizer.predictions.admin.filters import CappedPaginator
 from recognizer.predictions.admin.trial_forms import ReplayForm, ShadowForm
 from recognizer.predictions.agreement import Tally
-from recognizer.predictions.models import Prediction, Review, SecondOpinion, Trial
+from recognizer.predictions.models import Prediction, PredictionQuerySet, Review, SecondOpinion, Trial
 from recognizer.predictions.trials import TrialRefused, ask_for_replay, start_shadow
 from recognizer.registry.admin.history import HistoryAdmin, StaffRequest
 from recognizer.registry.models import Label, ModelVersion
@@ -71,7 +70,7 @@ class DisagreesFilter(DropdownFilter):
         versions = ModelVersion.objects.filter(trials__isnull=False).distinct().select_related("model")
         return [(str(version.pk), str(version)) for version in versions.only("number", "model__name")]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
+    def queryset(self, request: HttpRequest, queryset: PredictionQuerySet) -> PredictionQuerySet:
         known = {value for value, _ in self.lookup_choices}
         return agreement.disagreeing(queryset, int(self.value() or 0)) if self.value() in known else queryset
 
