@@ -49,7 +49,7 @@ def drop_weights(folder: Path) -> None:
 
 
 def removable_versions(at: datetime) -> QuerySet[ModelVersion]:
-    """Old candidates whose artifact nobody needs: not promoted, not named by a prediction, not on trial, not the newest."""
+    """Old candidates whose artifact nobody needs: never promoted, in no answer, not on trial, and not the newest."""
     of_this = {"version": OuterRef("pk")}
     newer = ModelVersion.objects.filter(model=OuterRef("model"), number__gt=OuterRef("number"))
     starts = TrainingRun.objects.unfinished().filter(start_version=OuterRef("pk"))
