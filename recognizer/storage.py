@@ -1,5 +1,6 @@
 """File storage: on local disk, so that it survives a power cut; what may go wrong with a bucket."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,13 @@ class DurableStorage(FileSystemStorage):
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         return name
+
+    def ensure(self, name: str, raw: bytes) -> None:
+        """Write the file unless it is there: `exists` and `save` without their layers, a third of their time."""
+        path = self.path(name)
+        if not os.path.exists(path):  # noqa: PTH110 - a path object takes longer than the look
+            _make_folders(Path(path).parent)
+            durable.replace(path, [raw])
 
     def _save(self, name: str, content: File[bytes]) -> str:
         path = Path(self.path(name))

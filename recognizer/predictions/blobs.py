@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.conf import settings
 from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
+from django.core.files.storage import default_storage, storages
 
 from classifier_core.images import ImageLimits
-from recognizer.storage import is_local, reachable
+from recognizer.storage import DurableStorage, is_local, reachable
 
 _askers = ThreadPoolExecutor(8, thread_name_prefix="bucket")
 
@@ -47,6 +47,9 @@ def ensure(sha256: str, raw: bytes) -> None:
     """Write the file unless it is there. Raises StorageFull or StorageUnavailable."""
     name = name_of(sha256)
     try:
+        if isinstance(storage := storages["default"], DurableStorage):
+            storage.ensure(name, raw)
+            return
         with reachable():
             if not default_storage.exists(name):
                 default_storage.save(name, ContentFile(raw))
