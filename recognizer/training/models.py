@@ -27,6 +27,10 @@ class Part(models.TextChoices):
 
 
 class JobQuerySet(models.QuerySet[J]):
+    def finished(self) -> Self:
+        """Those that ended, well or not."""
+        return self.exclude(status__in=(Job.Status.PENDING, Job.Status.RUNNING))
+
     def claim(self) -> J | None:
         """The oldest job that waits, now ours; None when there is none. The attempt is counted here."""
         for row in self.filter(status=Job.Status.PENDING).order_by("pk"):

@@ -12,18 +12,20 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.timezone import now
 
 from classifier_core.reports.redaction import without_photos
-from recognizer.predictions.models import Prediction
+from recognizer.predictions.models import Blob, Prediction
 from recognizer.predictions.trial_models import Trial
 from recognizer.registry import artifact_store
 from recognizer.registry.models import LoadedVersion, ModelVersion, Promotion, RegisteredModel, RemovedArtifact
 from recognizer.storage import reachable
-from recognizer.training.models import Job
+from recognizer.training.checkup_models import PhotoDecision
+from recognizer.training.models import Job, PhotoImport
 from recognizer.training.run_models import TrainingRun
 
 KEPT_RUNS = 5  # of each model: the newest ones keep their folder with report and log
 STOPPED_KEPT = timedelta(days=7)  # a failed or cancelled run can go on for so long
 CANDIDATE_KEPT = timedelta(days=30)  # a candidate can be promoted for so long
 WEIGHTS = ("checkpoint.safetensors", "best.safetensors", "last.safetensors")
+LISTS = ("train.txt", "val.txt", "test.txt")  # the labels of photos, which an erasure does not find here
 REASON = "Never served, and a newer candidate is there."
 
 
@@ -34,15 +36,31 @@ def clean(at: datetime | None = None) -> list[str]:
     for run in TrainingRun.objects.filter(cleaned_at=None).exclude(status=Job.Status.RUNNING):
         _remove_photos(run)
         _hide_photos(run)
+    remove_archives()
+    forget_labels()
     said += [_remove_artifact(version, at) for version in removable_versions(at)]
     for removed in RemovedArtifact.objects.select_related("version"):  # of a cleaning that was killed
         _remove_files(removed.version)
     return [words for words in said if words]
 
 
+def remove_archives() -> None:
+    """The zips of imports that ended without a worker, because they killed each."""
+    for ended in PhotoImport.objects.finished().exclude(archive=""):
+        with reachable():
+            default_storage.delete(ended.archive)
+        PhotoImport.objects.filter(pk=ended.pk).update(archive="")
+
+
+def forget_labels() -> None:
+    """What was decided about photos that are gone: that something was, and no more."""
+    gone = ~Exists(Blob.objects.filter(pk=OuterRef("blob_sha256")))
+    PhotoDecision.objects.exclude(label="", previous_label="").filter(gone).update(label="", previous_label="")
+
+
 def drop_weights(folder: Path) -> None:
-    """What a finished run needs no more: the artifact is in its store, and nothing goes on from here."""
-    for name in WEIGHTS:
+    """What a finished run needs no more: the artifact is in its store, the photos in its snapshot."""
+    for name in (*WEIGHTS, *LISTS):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "artifact", ignore_errors=True)
     folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)

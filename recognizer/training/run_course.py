@@ -1,6 +1,5 @@
 """A run's heavy part in a thread of its own, beside the one that keeps the row: how it goes, and whether to stop."""
 
-import os
 import threading
 import time
 from collections import deque
@@ -20,7 +19,7 @@ log = structlog.get_logger(__name__)
 BEAT_SECONDS = 2.0  # between two looks at the row: a cancelled run stops within about this
 NUM_LINES = 50  # of the log, kept in the row
 AUTOGROUP = Path("/proc/self/autogroup")
-LEAST_NICE = 19
+SESSION_NICE = 10  # as predictions.tasks.TRAIN_NICE, which counts inside the session
 
 stopping = threading.Event()  # this process shall end; runs go back to the queue
 
@@ -137,27 +136,19 @@ class Course:
 
 
 def _caught(work: Callable[[], Any], outcome: dict[str, Any]) -> None:
-    be_idle()
     try:
         outcome["value"] = work()
     except BaseException as error:  # noqa: BLE001  # raised once more by the thread that waits
         outcome["error"] = error
 
 
-def be_idle() -> None:
-    """Compute only while nothing else wants the processor: this thread, and those that it starts.
-
-    `nice` alone does not reach far: Linux gives each session the same share, and weighs niceness inside of it.
-    """
-    if hasattr(os, "SCHED_IDLE"):
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-
-
 def yield_to_others() -> None:
-    """Give this process's session the smallest share of the processor, where Linux groups by session."""
+    """Give this process's session a small share of the processor, where Linux groups by session and not by process.
+
+    A tenth of what the others get, and not less: on a machine that is always busy a run must end too.
+    """
     with suppress(OSError):
-        AUTOGROUP.write_text(str(LEAST_NICE))
+        AUTOGROUP.write_text(str(SESSION_NICE))
 
 
 def _in_short(figures: dict[str, Any]) -> dict[str, Any]:

@@ -35,9 +35,6 @@ class TrainingRunQuerySet(JobQuerySet["TrainingRun"]):
     def unfinished(self) -> "TrainingRunQuerySet":
         return self.filter(status__in=(Job.Status.PENDING, Job.Status.RUNNING))
 
-    def finished(self) -> "TrainingRunQuerySet":
-        return self.exclude(status__in=(Job.Status.PENDING, Job.Status.RUNNING))
-
     def claim(self) -> "TrainingRun | None":
         return next((run for run in self.startable().order_by("pk") if run.start()), None)
 

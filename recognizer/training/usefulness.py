@@ -13,7 +13,7 @@ NUM_ANSWERS = 24
 
 
 def review_next(model: RegisteredModel, curve: LearningCurve | None, counts: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Unreviewed answers, each with its label and margin, the smallest first. Only what the owner lets train."""
+    """Unreviewed answers, each with its margin, the smallest first. Only what the owner lets train."""
     found = [one for label in classes_to_grow(curve, counts) for one in _doubtful(model, label)]
     return sorted(found, key=lambda one: one["margin"])[:NUM_ANSWERS]
 
@@ -32,7 +32,7 @@ def _doubtful(model: RegisteredModel, label: str) -> list[dict[str, Any]]:
     )
     reviewed = Review.objects.filter(prediction__model=model).values("prediction")
     rows = answers.exclude(pk__in=reviewed).order_by("-created_at").values_list("pk", "scores")[:NEWEST]
-    return [{"prediction": str(pk), "label": label, "margin": _margin(scores)} for pk, scores in rows]
+    return [{"prediction": str(pk), "margin": _margin(scores)} for pk, scores in rows]
 
 
 def _margin(scores: list[list[Any]]) -> float:

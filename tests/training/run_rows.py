@@ -21,9 +21,8 @@ CURVES = [
 
 
 def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at the row often; and compute as others do, or a busy test run lets the training starve."""
+    """Look at the row often."""
     monkeypatch.setattr(run_course, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(run_course, "be_idle", lambda: None)
 
 
 def asked(snapshot: DatasetSnapshot, **options: Any) -> TrainingRun:

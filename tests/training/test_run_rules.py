@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 
@@ -15,7 +17,9 @@ from recognizer.registry import artifact_store
 from recognizer.registry.models import ModelVersion, RegisteredModel, RemovedArtifact
 from recognizer.registry.promotion import PromotionRefused, promote
 from recognizer.training import bell
-from recognizer.training.models import DatasetSnapshot
+from recognizer.training.base_photos import ask_for_import
+from recognizer.training.checkup_models import PhotoDecision
+from recognizer.training.models import DatasetSnapshot, Job, PhotoImport
 from recognizer.training.run_asking import new_reviews, retrain_when_due
 from recognizer.training.run_cleaning import KEPT_RUNS, clean
 from recognizer.training.run_models import TrainingRun
@@ -266,3 +270,21 @@ def test_report_shows_no_photos_once_one_was_erased(fruit_rows: RegisteredModel)
     assert "image/jpeg" not in report.read_text()
     assert "<svg>" in report.read_text()
     assert not leftover.exists()
+
+
+def test_cleaning_leaves_no_zip_and_no_label_of_what_is_gone(fruit_rows: RegisteredModel):
+    ended, waiting = (
+        ask_for_import(ContentFile(b"PK", "photos.zip"), fruit_rows, adds_classes=False, by=None) for _ in range(2)
+    )
+    PhotoImport.objects.filter(pk=ended.pk).update(status=Job.Status.FAILED, error="It killed three workers.")
+    kept, gone = (reviewed(photo_bytes(seed)) for seed in (1, 2))
+    for row in (kept, gone):
+        words = {"what": PhotoDecision.What.TAKEN_OUT, "previous_label": "apple", "blob_sha256": row.image.blob_id}
+        PhotoDecision.objects.create(model=fruit_rows, **words)
+    erase(gone, erased_by="test")
+
+    clean()
+
+    assert [default_storage.exists(one.archive) for one in (ended, waiting)] == [False, True]
+    assert sorted(PhotoDecision.objects.values_list("previous_label", flat=True)) == ["", "apple"]
+    assert PhotoDecision.objects.taken_out(fruit_rows) == {kept.image.blob_id, gone.image.blob_id}

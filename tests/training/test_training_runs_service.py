@@ -213,7 +213,7 @@ KILLED = """
 import django; django.setup()
 import torch; torch.set_num_threads(1)
 from recognizer.training import run_course
-run_course.BEAT_SECONDS, run_course.be_idle = 0.02, lambda: None
+run_course.BEAT_SECONDS = 0.02
 from recognizer.training.runs import execute
 from recognizer.training.run_models import TrainingRun
 execute(TrainingRun.objects.claim())

@@ -156,22 +156,22 @@ def _review_next(request: HttpRequest, checkup: CheckUp, names: dict[str, str]) 
     answers = Prediction.objects.filter(pk__in=asked, status=Prediction.Status.SUCCEEDED).select_related("image")
     reviewed = set(Review.objects.filter(prediction__in=asked).values_list("prediction", flat=True))
     left = {str(row.pk): row for row in answers if row.pk not in reviewed}
-    labels = list(dict.fromkeys(one["label"] for one in checkup.review_next if one["prediction"] in left))
+    found = [(left[one["prediction"]], one["margin"]) for one in checkup.review_next if one["prediction"] in left]
     return [
         {
             "name": names.get(label, label),
             "address": _unreviewed_address(checkup, label),
             "answers": [
                 {
-                    "picture": cells.thumbnail(left[one["prediction"]]),
-                    "address": reverse("admin:predictions_prediction_change", args=[one["prediction"]]),
-                    "margin": f"{100 * one['margin']:.0f}",
+                    "picture": cells.thumbnail(row),
+                    "address": reverse("admin:predictions_prediction_change", args=[row.pk]),
+                    "margin": f"{100 * margin:.0f}",
                 }
-                for one in checkup.review_next
-                if one["label"] == label and one["prediction"] in left
+                for row, margin in found
+                if row.label == label
             ],
         }
-        for label in labels
+        for label in dict.fromkeys(row.label for row, _ in found)
     ]
 
 
