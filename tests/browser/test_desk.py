@@ -94,6 +94,7 @@ def judge(page: Page, position: int) -> str:
     return kind
 
 
+@pytest.mark.slow
 def test_three_hundred_are_reviewed_by_keyboard_alone(visit: Visit, service: RunningService):
     model = "hundreds"
     page = open_desk(visit, model)

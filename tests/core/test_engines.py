@@ -33,9 +33,8 @@ OPENVINO, TORCH = EngineSpec("openvino"), EngineSpec("torch")
 BFLOAT16 = EngineSpec("openvino", "cpu", "bfloat16")
 
 # The two starters' networks are exported in test_starters.
-EXPORTED = [
-    "ghostnet_100", "mobilenetv3_small_100", "shufflenet_v2_x1_0", "squeezenet1_1", "mnasnet0_5", "resnet18",
-]  # fmt: skip
+EXPORTED = ["mobilenetv3_small_100", "squeezenet1_1"]
+SLOWLY_EXPORTED = ["ghostnet_100", "shufflenet_v2_x1_0", "mnasnet0_5", "resnet18"]
 
 
 @pytest.fixture
@@ -48,7 +47,9 @@ def crops(artifact: Artifact, count: int) -> np.ndarray:
     return np.stack(sample_crops(artifact.preprocessing, count))
 
 
-@pytest.mark.parametrize("architecture", EXPORTED)
+@pytest.mark.parametrize(
+    "architecture", [*EXPORTED, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOWLY_EXPORTED)]
+)
 def test_exported_graph_computes_what_torch_computes(make_artifact, architecture):
     artifact = make_artifact(architecture)
 

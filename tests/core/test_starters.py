@@ -12,7 +12,7 @@ from classifier_core.export import export_onnx
 from starters.build_imagenet import build_imagenet
 from tests.photos import photos
 
-pytestmark = pytest.mark.xdist_group("starters")  # each is exported once
+pytestmark = [pytest.mark.xdist_group("starters"), pytest.mark.slow]  # each is exported once
 STARTERS = Path(__file__).resolve().parents[2] / "starters"
 MAX_BYTES = 20_000_000  # of all that the repository ships
 

@@ -10,6 +10,7 @@ from classifier_core.architectures import FAMILIES, build_model, measure_cost
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_row_says_what_the_network_costs(family):
     with torch.device("meta"):

@@ -16,7 +16,7 @@ from tests.photos import photos
 from tests.training.checkup_rows import checked, found
 from tests.training.snapshot_rows import noise
 
-pytestmark = [pytest.mark.usefixtures("looking"), pytest.mark.django_db]
+pytestmark = [pytest.mark.usefixtures("looking"), pytest.mark.django_db, pytest.mark.slow]
 
 
 def given(folder: Path) -> RegisteredModel:
