@@ -1,8 +1,6 @@
 import subprocess
 import sys
 
-import pytest
-
 LIGHT = ["", ".artifact", ".errors", ".image_headers", ".images", ".preprocessing", ".classifier", ".engines", ".crops"]
 HEAVY = {"torch", "torchvision", "timm", "onnx", "openvino", "sklearn", "django", "celery"}
 
