@@ -26,7 +26,7 @@ DRAIN_SECONDS = 2
 LISTEN_SECONDS = 0.5
 LOOK_SECONDS = 2
 OPINION_SECONDS = 4  # of the 5 between two of these tasks
-TRAIN_NICE = 10  # people wait for recognition, so what trains gets the processor after it
+TRAIN_NICE = 5  # people wait for recognition, so what trains gets the processor after it
 STALE = timedelta(seconds=3)  # a row that waited this long has lost its ring
 
 

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 BEAT_SECONDS = 2.0  # between two looks at the row: a cancelled run stops within about this
 NUM_LINES = 50  # of the log, kept in the row
 AUTOGROUP = Path("/proc/self/autogroup")
-SESSION_NICE = 10  # as predictions.tasks.TRAIN_NICE, which counts inside the session
+SESSION_NICE = 5  # as predictions.tasks.TRAIN_NICE, which counts inside the session
 
 stopping = threading.Event()  # this process shall end; runs go back to the queue
 
@@ -145,7 +145,7 @@ def _caught(work: Callable[[], Any], outcome: dict[str, Any]) -> None:
 def yield_to_others() -> None:
     """Give this process's session a small share of the processor, where Linux groups by session and not by process.
 
-    A tenth of what the others get, and not less: on a machine that is always busy a run must end too.
+    A third of what another gets, and not less: on a machine that is always busy a run must end too.
     """
     with suppress(OSError):
         AUTOGROUP.write_text(str(SESSION_NICE))
