@@ -1,17 +1,29 @@
 """The commands of an operator, run against the data folder of a running service."""
 
+import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.service import PROJECT_DIR, RunningService, environment
 
 
-def manage(service: RunningService, *arguments: str) -> str:
+def manage(service: RunningService, *arguments: str, **extra: str) -> str:
     """Run `manage.py` as an operator would; gives what it printed."""
     command = [sys.executable, "manage.py", *arguments]
-    values = environment(service.data_dir, service.port)
+    values = environment(service.data_dir, service.port, **extra)
     done = subprocess.run(
         command, cwd=PROJECT_DIR, env=values, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def changed_copy(artifact: Path, folder: Path, *, remark: str) -> Path:
+    """The same network as another artifact: its provenance, and so its hash, is another."""
+    shutil.copytree(artifact, folder)
+    described = json.loads((folder / "artifact.json").read_text())
+    described["provenance"]["remark"] = remark
+    (folder / "artifact.json").write_text(json.dumps(described))
+    return folder

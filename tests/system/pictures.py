@@ -22,3 +22,11 @@ def small_picture(number: int, *, side: int = 64) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=0)
     return buffer.getvalue()
+
+
+def large_picture(number: int) -> bytes:
+    """A PNG of one colour and 20 megapixels: small on its way, 60 MB in memory, some tenths of a second to decode."""
+    colour = (number % 256, number // 256 % 256, number // 65536 % 256)
+    buffer = io.BytesIO()
+    Image.new("RGB", (5000, 4000), colour).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
