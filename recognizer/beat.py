@@ -28,4 +28,4 @@ class SteadyScheduler(PersistentScheduler):
     def _forget_the_future(self) -> None:
         at = self.app.now()
         for entry in self.schedule.values():
-            entry.last_run_at = min(entry.last_run_at, at)
+            entry.last_run_at = min(entry.last_run_at or at, at)

@@ -28,6 +28,13 @@ def is_local() -> bool:
     return isinstance(storages["default"], FileSystemStorage)
 
 
+def settle(name: str) -> None:
+    """Make a file durable that we found there: who wrote it may not have come to that yet, or was killed before."""
+    storage = storages["default"]
+    if isinstance(storage, FileSystemStorage):
+        durable.sync(Path(storage.path(name)).parent)  # its bytes were synced before it got this name
+
+
 def _bucket_errors() -> tuple[type[Exception], ...]:
     if is_local():
         return ()

@@ -75,10 +75,6 @@ def stopped(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def wait_restarted(service: RunningService, name: str, killed: int) -> None:
-    wait_until(lambda: service.pids().get(name, killed) != killed, seconds=20, what=f"A new {name}")
-
-
 @contextmanager
 def little_memory(pid: int, *, spare_bytes: int) -> Iterator[None]:
     """A process that may have no more than so many bytes beside what it has."""

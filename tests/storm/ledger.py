@@ -41,7 +41,6 @@ class Ledger:
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         self.entries: list[Entry] = []
-        self.remarks: dict[str, str] = {}  # by phase
         self._strangers = set(rows.predictions(data_dir))  # stored before this storm
         self._lock = Lock()
 
@@ -81,9 +80,7 @@ class Ledger:
     def table(self) -> str:
         """One line a phase: what was sent, what was answered, what became of it."""
         found = rows.predictions(self.data_dir)
-        lines = [
-            f"{'phase':<24}{'sent':>5}{'200':>5}{'202':>5}{'other':>6}{'slowest':>9}{'ended':>7}{'retried':>8}  remark"
-        ]
+        lines = [f"{'phase':<24}{'sent':>5}{'200':>5}{'202':>5}{'other':>6}{'slowest':>9}{'ended':>7}{'retried':>8}"]
         lines += [self._line(phase, found) for phase in dict.fromkeys(entry.phase for entry in self.entries)]
         return "\n".join(lines)
 
@@ -96,7 +93,7 @@ class Ledger:
         ended, retried = sum(row.has_ended for row in mine), sum(row.attempts > 1 for row in mine)
         return (
             f"{phase:<24}{len(entries):>5}{answers[200]:>5}{answers[202]:>5}{other:>6}{slowest:>8.2f}s{ended:>7}"
-            f"{retried:>8}  {self.remarks.get(phase, '')}"
+            f"{retried:>8}"
         )
 
 
