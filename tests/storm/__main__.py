@@ -40,10 +40,13 @@ def parse(arguments: list[str]) -> Plan:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--minutes", type=float, default=10.0, help="how long it strikes; 0: each fault once or twice (default: 10)"
+        "--minutes",
+        type=float,
+        default=10.0,
+        help="how long it strikes; 0: each fault once, some more often (default: 10)",
     )
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
-    parser.add_argument("--rate", type=float, default=10.0, help="uploads a second (default: 10)")
+    parser.add_argument("--rate", type=float, default=16.0, help="uploads a second (default: 16)")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="the order of the faults")
     chosen = parser.parse_args(arguments)
     return Plan(chosen.seed, minutes=chosen.minutes, database=chosen.database, rate=chosen.rate)

@@ -11,9 +11,9 @@ from http.cookies import SimpleCookie
 
 from tests.storm.ledger import Entry, Ledger, content_of
 from tests.system.client import Reply, predict, send
-from tests.system.pictures import large_picture, small_picture
+from tests.system.pictures import large_picture, phone_picture, small_picture
 
-NUM_VISITORS = 6
+NUM_VISITORS = 8
 AGAIN_SECONDS = 0.5
 PATIENCE_SECONDS = 150.0  # a visitor goes on for so long; a keyless one asks once
 ASK_AGAIN = {0, 429, 500, 503, 507}
@@ -82,11 +82,15 @@ def steady_load(url: str, ledger: Ledger, *, models: list[str], rate: float) -> 
 
 
 def _kind_of(number: int) -> str:
-    return "broken" if number % 40 == 17 else "photo"
+    if number % 40 == 17:
+        return "broken"
+    return "phone" if number % 3 == 0 else "photo"
 
 
 def _picture(kind: str, number: int) -> bytes:
     if kind in ("large", "poison"):
         return large_picture(number)
+    if kind == "phone":
+        return phone_picture(content_of(number))
     raw = small_picture(content_of(number))
     return raw if kind == "photo" else raw[: len(raw) // 2]  # its header is fine, its pixels are not

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from kombu.exceptions import KombuError
@@ -28,7 +28,7 @@ from tests.system import rows
 
 BACK_SECONDS = 60.0  # until a victim is there to be hit
 RESTART_SECONDS = 120.0  # of the whole service, under load
-SPARE_BYTES = 40_000_000  # a large picture needs 60
+SPARE_BYTES = 40_000_000  # a large picture needs 156
 OUT_OF_MEMORY = frozenset({"out_of_memory", "model_failed"})
 OWN_NUMBERS = 1_000_000  # of the storm's own uploads, above those of the visitors
 REPEATS = 10
@@ -49,12 +49,12 @@ class Storm:
     ) -> None:
         self.service = service
         self.ledger = ledger
-        self.seed = seed
         self.random = random.Random(seed)
         self.postgres = postgres
         self.has_small_disk = has_small_disk
         self.strikes: Counter[str] = Counter()
         self.kills: Counter[str] = Counter()
+        self.hits = 0  # workers and children that were killed just when they had begun with a picture
         self.complaints: list[str] = []
         self.excuses = [Excuse(frozenset({"undecodable"}), kinds=frozenset({"broken"}))]
         self.promotions: list[subprocess.Popen[bytes]] = []
@@ -72,6 +72,8 @@ class Storm:
             FAULTS[name].hit(self)
         except AssertionError as error:
             self.complaints.append(f"{name}: {error}")
+        except (OSError, KeyError, *rows.NOT_NOW):  # another fault took the victim a moment before
+            return
         self.strikes[name] += 1
 
     def wait_healed(self) -> None:
@@ -144,27 +146,28 @@ class Storm:
                 if row.status == "running" and row.attempts > killed_at:
                     killed_at, deaths = row.attempts, deaths - 1
                     with suppress(AssertionError, KeyError, OSError, ValueError):  # its worker is down by itself
-                        self.kill(faults.pool_child(self.service), what="pool child")
+                        self.kill(faults.pool_child(self.service), what="pool child by poison")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to strike, and how often it comes in a deck of all of them."""
+    """One way to strike, and how often it comes in a deck of all of them; in a short storm's only deck."""
 
     hit: Callable[[Storm], None]
     share: int = 1
+    short_share: int = 1
 
 
 def _kill_worker(storm: Storm) -> None:
     pid = storm.pid("worker")
-    faults.wait_busy(storm.data_dir, seconds=1)
+    storm.hits += faults.wait_busy(storm.data_dir, seconds=2)
     storm.kill(pid, what="worker")
 
 
 def _kill_pool_child(storm: Storm) -> None:
     storm.pid("worker")
     child = faults.pool_child(storm.service)
-    faults.wait_busy(storm.data_dir, seconds=2)
+    storm.hits += faults.wait_busy(storm.data_dir, seconds=2)
     storm.kill(child, what="pool child")
 
 
@@ -203,7 +206,8 @@ def _take_memory(storm: Storm) -> None:
         deadline = time.monotonic() + 6
         while time.monotonic() < deadline and not all(rows.prediction(storm.data_dir, key).has_ended for key in keys):
             time.sleep(0.1)
-    storm.excuses.append(Excuse(OUT_OF_MEMORY, since=since, until=datetime.now(UTC)))
+    until = datetime.now(UTC) + timedelta(seconds=2)  # what failed just now is stored in a moment
+    storm.excuses.append(Excuse(OUT_OF_MEMORY, since=since, until=until))
 
 
 def _repeat_messages(storm: Storm) -> None:
@@ -212,27 +216,26 @@ def _repeat_messages(storm: Storm) -> None:
 
 
 def _promote(storm: Storm) -> None:
-    """Version 2 of the fruit model, and back again; a command that a fault stops is given again with the next turn."""
-    for command in (("promote", "fruit", "2", "--force", "--reason", "the storm"), ("rollback", "fruit")):
-        storm.promotions.append(storm.manage(*command))
-        time.sleep(storm.random.uniform(1, 3))
+    """The other starter version of a model, or back again. A fault may stop the command; then a later turn does it."""
+    there = ("promote", "garbage", "1", "--force", "--reason", "the storm")
+    storm.promotions.append(storm.manage(*(("rollback", "garbage") if len(storm.promotions) % 2 else there)))
 
 
 FAULTS = {
-    "worker killed": Fault(_kill_worker, 4),
-    "pool child killed": Fault(_kill_pool_child, 6),
+    "worker killed": Fault(_kill_worker, 4, 3),
+    "pool child killed": Fault(_kill_pool_child, 6, 2),
     "web killed": Fault(_killer("web"), 4),
     "beat killed": Fault(_killer("beat"), 3),
-    "trainer killed": Fault(_killer("trainer"), 1),
+    "trainer killed": Fault(_killer("trainer"), 1, 0),
     "broker killed": Fault(_killer("broker"), 2),
-    "broker emptied": Fault(_empty_broker, 2),
+    "broker emptied": Fault(_empty_broker, 2, 2),
     "broker hangs": Fault(_hang_broker, 1),
     "supervisor killed": Fault(lambda storm: storm.kill_supervisor(), 1),
     "PostgreSQL killed": Fault(_restart_postgres, 2),
     "disk full": Fault(_fill_disk, 1),
     "no memory": Fault(_take_memory, 1),
     "messages repeated": Fault(_repeat_messages, 2),
-    "version promoted": Fault(_promote, 1),
+    "version promoted": Fault(_promote, 2),
 }
 NOT_HERE = {
     "PostgreSQL killed": lambda storm: "" if storm.postgres else "the rows are in SQLite",
@@ -245,13 +248,9 @@ def reason_against(storm: Storm, name: str) -> str:
     return NOT_HERE.get(name, lambda _: "")(storm)
 
 
-def deck(storm: Storm, *, share: int | None = None) -> list[str]:
-    """All faults that can happen here, shuffled, each as often as its share says, or as `share` says at most."""
-    names = [
-        name
-        for name, fault in FAULTS.items()
-        if not reason_against(storm, name)
-        for _ in range(min(fault.share, share or fault.share))
-    ]
+def deck(storm: Storm, *, is_short: bool) -> list[str]:
+    """All faults that can happen here, each as often as its share says, shuffled."""
+    shares = {name: fault.short_share if is_short else fault.share for name, fault in FAULTS.items()}
+    names = [name for name, share in shares.items() if not reason_against(storm, name) for _ in range(share)]
     storm.random.shuffle(names)
     return names

@@ -1,10 +1,7 @@
 """The commands of an operator, run against the data folder of a running service."""
 
-import json
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 from tests.service import PROJECT_DIR, RunningService, environment
 
@@ -18,12 +15,3 @@ def manage(service: RunningService, *arguments: str, **extra: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def changed_copy(artifact: Path, folder: Path, *, remark: str) -> Path:
-    """The same network as another artifact: its provenance, and so its hash, is another."""
-    shutil.copytree(artifact, folder)
-    described = json.loads((folder / "artifact.json").read_text())
-    described["provenance"]["remark"] = remark
-    (folder / "artifact.json").write_text(json.dumps(described))
-    return folder

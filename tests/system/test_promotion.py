@@ -1,15 +1,18 @@
 """A promotion reaches the running worker without one failed request, and so does its way back."""
 
+import json
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from tests.service import PROJECT_DIR, RunningService
 from tests.system.client import Reply, predict
-from tests.system.commands import changed_copy, manage
+from tests.system.commands import manage
 from tests.system.pictures import small_picture
 
 pytestmark = pytest.mark.service
@@ -18,7 +21,7 @@ REASON = "the same weights under another name"
 
 
 def test_promotion_and_rollback_reach_the_worker_under_load(service, tmp_path):
-    again = changed_copy(PROJECT_DIR / "starters" / "fruit", tmp_path / "again", remark=REASON)
+    again = changed_copy(PROJECT_DIR / "starters" / "fruit", tmp_path / "again")
     manage(service, "models", "import", str(again), "--model", "fruit")
     first = predict(service.url, small_picture(0), model="fruit").body["model"]["version"]
 
@@ -56,3 +59,12 @@ def under_load(service: RunningService, decide: Callable[[], object], version: i
         finished.result()
     assert reached.is_set(), "it never answered"
     return replies, seconds
+
+
+def changed_copy(artifact: Path, folder: Path) -> Path:
+    """The same network as another artifact: its provenance, and so its hash, is another."""
+    shutil.copytree(artifact, folder)
+    described = json.loads((folder / "artifact.json").read_text())
+    described["provenance"]["remark"] = REASON
+    (folder / "artifact.json").write_text(json.dumps(described))
+    return folder
