@@ -84,7 +84,7 @@ def steady_load(url: str, ledger: Ledger, *, models: list[str], rate: float) -> 
 def _kind_of(number: int) -> str:
     if number % 40 == 17:
         return "broken"
-    return "phone" if number % 3 == 0 else "photo"
+    return "phone" if number % 4 == 0 else "photo"
 
 
 def _picture(kind: str, number: int) -> bytes:

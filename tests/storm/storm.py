@@ -28,7 +28,8 @@ from tests.system import rows
 
 BACK_SECONDS = 60.0  # until a victim is there to be hit
 RESTART_SECONDS = 120.0  # of the whole service, under load
-SPARE_BYTES = 40_000_000  # a large picture needs 156
+BUSY_SECONDS = 15.0  # until a worker that was hit before works again
+SPARE_BYTES = 100_000_000  # a large picture needs 156, one of a phone 36
 OUT_OF_MEMORY = frozenset({"out_of_memory", "model_failed"})
 OWN_NUMBERS = 1_000_000  # of the storm's own uploads, above those of the visitors
 REPEATS = 10
@@ -160,14 +161,14 @@ class Fault:
 
 def _kill_worker(storm: Storm) -> None:
     pid = storm.pid("worker")
-    storm.hits += faults.wait_busy(storm.data_dir, seconds=2)
+    storm.hits += faults.wait_busy(storm.data_dir, seconds=BUSY_SECONDS)
     storm.kill(pid, what="worker")
 
 
 def _kill_pool_child(storm: Storm) -> None:
     storm.pid("worker")
     child = faults.pool_child(storm.service)
-    storm.hits += faults.wait_busy(storm.data_dir, seconds=2)
+    storm.hits += faults.wait_busy(storm.data_dir, seconds=BUSY_SECONDS)
     storm.kill(child, what="pool child")
 
 
@@ -200,6 +201,7 @@ def _fill_disk(storm: Storm) -> None:
 
 def _take_memory(storm: Storm) -> None:
     storm.pid("worker")
+    faults.wait_busy(storm.data_dir, seconds=BUSY_SECONDS)  # it has loaded its models: what they need is not taken
     since = datetime.now(UTC)
     with faults.little_memory(faults.pool_child(storm.service), spare_bytes=SPARE_BYTES):
         keys = [key for key in (storm.upload("large"), storm.upload("large")) if key]
@@ -222,7 +224,7 @@ def _promote(storm: Storm) -> None:
 
 
 FAULTS = {
-    "worker killed": Fault(_kill_worker, 4, 3),
+    "worker killed": Fault(_kill_worker, 4, 2),
     "pool child killed": Fault(_kill_pool_child, 6, 2),
     "web killed": Fault(_killer("web"), 4),
     "beat killed": Fault(_killer("beat"), 3),

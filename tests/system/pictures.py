@@ -27,16 +27,16 @@ def small_picture(number: int, *, side: int = 64) -> bytes:
 
 def phone_picture(number: int) -> bytes:
     """A PNG of 12 megapixels, small on its way: most of a tenth of a second to decode."""
-    return _plain(4000, 3000) + number.to_bytes(8, "big")  # behind the end of the picture
+    return _plain("RGB", 4000, 3000) + number.to_bytes(8, "big")  # behind the end of the picture
 
 
 def large_picture(number: int) -> bytes:
     """A PNG of 39 megapixels, almost the most that is taken: 156 MB in memory."""
-    return _plain(7500, 5200) + number.to_bytes(8, "big")
+    return _plain("RGBA", 7500, 5200) + number.to_bytes(8, "big")
 
 
 @cache
-def _plain(width: int, height: int) -> bytes:
+def _plain(mode: str, width: int, height: int) -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGBA", (width, height), (200, 120, 40, 255)).save(buffer, "PNG")
+    Image.new(mode, (width, height), "orange").save(buffer, "PNG")
     return buffer.getvalue()
