@@ -1,5 +1,6 @@
 """File storage: on local disk, so that it survives a power cut; what may go wrong with a bucket."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,18 @@ class DurableStorage(FileSystemStorage):
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         return name
+
+    def ensure(self, name: str, raw: bytes) -> bool:
+        """Write the file unless it is there; whether it was not.
+
+        `exists` and `save` without their layers, a third of their time.
+        """
+        path = self.path(name)
+        if os.path.exists(path):  # noqa: PTH110 - a path object takes longer than the look
+            return False
+        _make_folders(Path(path).parent)
+        durable.replace(path, [raw])
+        return True
 
     def _save(self, name: str, content: File[bytes]) -> str:
         path = Path(self.path(name))

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.conf import settings
 from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
+from django.core.files.storage import default_storage, storages
 
 from classifier_core.images import ImageLimits
-from recognizer.storage import is_local, reachable, settle
+from recognizer.storage import DurableStorage, is_local, reachable, settle
 
 _askers = ThreadPoolExecutor(8, thread_name_prefix="bucket")
 
@@ -48,6 +48,8 @@ def ensure(sha256: str, raw: bytes) -> bool:
     """Write the file unless it is there; whether it was not. Raises StorageFull or StorageUnavailable."""
     name = name_of(sha256)
     try:
+        if isinstance(storage := storages["default"], DurableStorage):
+            return storage.ensure(name, raw)
         with reachable():
             if default_storage.exists(name):
                 return False

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -25,7 +26,7 @@ class ImageField(serializers.Field[Any, Any, Any, Any]):
 
     def to_internal_value(self, data: Any) -> Upload:
         if isinstance(data, UploadedFile):
-            with data:  # closed once read: a second copy would wait in memory as long as the request does
+            with data:  # closed once read: it would keep the photo as long as the request lasts
                 return Upload(data.read(), data.name or "")
         return Upload(data if isinstance(data, bytes) else self._decoded(data))
 
@@ -57,14 +58,13 @@ class PredictSerializer(serializers.Serializer[Any]):
         default=_train_default, help_text="The image may be used for training once a reviewer judged the answer."
     )
 
-    def to_options(self, idempotency_key: str) -> PredictOptions:
-        values = self.validated_data
-        return PredictOptions(
-            model=values["model"],
-            top_k=values["top_k"],
-            train_allowed=values["train"],
-            idempotency_key=idempotency_key,
+    def read(self, values: Mapping[str, Any], *, idempotency_key: str) -> tuple[Upload, PredictOptions]:
+        """What was sent. Raises ValidationError. Nothing of it stays here: one serializer reads all requests."""
+        read = self.run_validation(values)
+        options = PredictOptions(
+            model=read["model"], top_k=read["top_k"], train_allowed=read["train"], idempotency_key=idempotency_key
         )
+        return read["image"], options
 
 
 class FeedbackSerializer(serializers.Serializer[Any]):

@@ -15,7 +15,6 @@ from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.generics import ListAPIView
 from rest_framework.pagination import Cursor, CursorPagination
-from rest_framework.parsers import MultiPartParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -40,7 +39,7 @@ from recognizer.predictions.ownership import (
     retryable_by,
     visible_to,
 )
-from recognizer.predictions.parsers import BoundedJSONParser, RawImageParser
+from recognizer.predictions.parsers import BoundedJSONParser, FormParser, RawImageParser
 from recognizer.predictions.preferences import wait_seconds
 from recognizer.predictions.presentation import has_picture
 from recognizer.predictions.serializers import (
@@ -54,6 +53,7 @@ from recognizer.problems import problem
 RETRY_AFTER_SECONDS = "1"
 PICTURE_SECONDS = 3600
 NOBODYS_KEY = "A key belongs to somebody: sign in, or send the cookie that GET / sets."
+_asked = PredictSerializer()  # one for all: to make one takes as long as to read a request with it
 # Requests that wait hold at most half of the threads, so that the service goes on answering beside them.
 _waiting = threading.BoundedSemaphore(max(1, settings.RECOGNIZER_WEB_THREADS // 2))
 
@@ -94,7 +94,7 @@ class OwnedView(APIView):
 class PredictView(OwnedView):
     """Recognise one image."""
 
-    parser_classes = [MultiPartParser, RawImageParser, BoundedJSONParser]
+    parser_classes = [FormParser, RawImageParser, BoundedJSONParser]
     throttle_classes = [UploadThrottle]
 
     @extend_schema(
@@ -108,13 +108,11 @@ class PredictView(OwnedView):
         responses={200: PredictionSerializer, 202: PredictionSerializer, **UPLOADING},
     )
     def post(self, request: Request) -> HttpResponse:
-        asked = PredictSerializer(data=_values(request))
-        asked.is_valid(raise_exception=True)
+        upload, options = _asked.read(_values(request), idempotency_key=_idempotency_key(request))
         seconds = wait_seconds(request)
         owner = owner_for_upload(request)
-        options = asked.to_options(_idempotency_key(request))
-        # Taken out: the serializer and its fields name each other, so it lives until the next full garbage collection.
-        submission = submit(asked.validated_data.pop("image"), owner=owner, options=options)
+        submission = submit(upload, owner=owner, options=options)
+        del upload  # a request that waits holds no photo
         reply = _reply(submission, owner, seconds=seconds)
         remember_visitor(request, reply, owner)
         return reply

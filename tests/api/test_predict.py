@@ -2,6 +2,7 @@
 
 import base64
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,6 +229,32 @@ def test_allowed_size_is_also_decoded(client: Client, fruit: RegisteredModel, se
     assert client.get(body["image"]["thumbnail_url"]).status_code == 200
 
 
+FORM = "multipart/form-data; boundary=x"
+PHOTO = b'form-data; name="image"; filename="a.jpg"'
+
+
+def part(disposition: bytes, content: bytes) -> bytes:
+    return b"--x\r\nContent-Disposition: " + disposition + b"\r\n\r\n" + content + b"\r\n"
+
+
+def form(*parts: bytes) -> bytes:
+    return b"".join(parts) + b"--x--\r\n"
+
+
+def test_form_is_read_as_browsers_and_curl_write_it(client: Client, fruit: RegisteredModel, media: Path):
+    named = b'form-data; name="image"; filename="C:\\photos\\%22red%22 \xe8\x8b\xb9.jpg"'
+    body = form(part(b"form-data; name=top_k", b"3"), part(named, picture()), part(b'form-data; name="train"', b"true"))
+
+    reply = client.post("/api/predict/", body, content_type=FORM)
+
+    assert reply.status_code == 202
+    prediction = Prediction.objects.get(pk=reply.json()["id"])
+    assert prediction.top_k == 3
+    assert prediction.image.train_allowed
+    assert prediction.image.file_name == '"red" 苹.jpg'
+    assert [path.name for path in blob_files(media)] == [prediction.image.blob_id]
+
+
 MALFORMED = [
     ({"top_k": 3}, "application/json"),
     ({"image": "%%%"}, "application/json"),
@@ -239,6 +266,13 @@ MALFORMED = [
     (b"\xff\xfe", "application/json"),
     (b"", "image/jpeg"),
     (b"no boundary", "multipart/form-data"),
+    (form(part(PHOTO, b"cut"))[:-6], FORM),
+    (form(part(b'form-data; name="image"', b"no file")), FORM),
+    (form(part(b'form-data; name="image"; filename=""', b"")), FORM),
+    (form(part(b'form-data; name="image"; filename=".."', b"up")), FORM),
+    (form(*[part(b'form-data; name="top_k"', b"3")] * 101), FORM),
+    (form(part(PHOTO, b"one"), part(PHOTO, b"two")), FORM),
+    (b"--x", FORM),
 ]
 
 
