@@ -14,6 +14,7 @@ from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     consumes,
+    initialize,
     invariant,
     multiple,
     rule,
@@ -35,7 +36,7 @@ OWNERS = [Owner(visitor=uuid.UUID(int=number)) for number in (1, 2)]
 IMAGES = [picture(0), picture(1), undecodable()]
 KEYS = ["", "monday", "tuesday"]
 QUICK = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -54,6 +55,10 @@ class Lives(RuleBasedStateMachine):
         self.claimed: Counter[tuple[uuid.UUID, int]] = Counter()
         self.ends: dict[uuid.UUID, tuple[object, ...]] = {}  # what every ended row says, since it said so first
 
+    @initialize(target=uploads, number=st.integers(2, 4))
+    def begin(self, number: int):
+        return multiple(*(self.upload(raw=IMAGES[n % 3], owner=OWNERS[n % 2], key="") for n in range(number)))
+
     @rule(target=uploads, raw=st.sampled_from(IMAGES), owner=st.sampled_from(OWNERS), key=st.sampled_from(KEYS))
     def upload(self, raw: bytes, owner: Owner, key: str):
         options = PredictOptions("fruit", idempotency_key=key)
@@ -62,11 +67,18 @@ class Lives(RuleBasedStateMachine):
         except KeyReused:
             return multiple()
 
-    @rule(target=claims, limit=st.integers(1, 4), alone=st.booleans())
-    def claim(self, limit: int, alone: bool):
+    @rule(target=claims)
+    def claim_one(self):
+        return multiple(*self.claim(1, alone=True))
+
+    @rule(target=claims, alone=st.booleans())
+    def claim_some(self, alone: bool):
+        return multiple(*self.claim(3, alone=alone))
+
+    def claim(self, limit: int, *, alone: bool) -> list[Prediction]:
         rows = Prediction.objects.claim(limit=limit, lease=tasks.LEASE, alone=alone)
         self.claimed.update((row.pk, row.attempts) for row in rows)
-        return multiple(*rows)
+        return rows
 
     @rule(row=consumes(claims))
     def answer(self, row: Prediction):
@@ -83,14 +95,24 @@ class Lives(RuleBasedStateMachine):
         row = Prediction.objects.get(pk=claimed.pk)
         return row.status == Status.RUNNING and row.attempts == claimed.attempts
 
-    @rule()
-    def deliver_twice(self):
+    @rule(is_now=st.integers(0, 3).map(lambda number: number == 0))  # it ends all that waits: then little is left to do
+    def deliver_twice(self, is_now: bool):
+        if not is_now:
+            return
         tasks.classify_pending()
         tasks.classify_pending()
 
     @rule()
     def let_leases_run_out(self):
         Prediction.objects.return_expired(now() + 2 * tasks.LEASE)
+
+    @rule(target=claims, times=st.integers(1, 6))
+    def hang_whoever_claims(self, times: int):
+        late = []
+        for _ in range(times):
+            late += self.claim(1, alone=True)
+            self.let_leases_run_out()
+        return multiple(*late)
 
     @rule(jump=st.sampled_from([timedelta(days=-1), timedelta(hours=-1), timedelta(hours=1)]))
     def set_the_clock(self, jump: timedelta):
@@ -131,25 +153,22 @@ class Lives(RuleBasedStateMachine):
         serving.refresh()
 
     @invariant()
-    def each_row_says_what_it_is(self):
-        for row in Prediction.objects.all():
-            assert (row.status == Status.RUNNING) == (row.lease_until is not None)
-            assert (row.status == Status.ERASED) == (row.image_id is None)
-            assert row.status == Status.ERASED or row.attempts <= row.attempts_allowed
-            assert row.is_finished == (row.finished_at is not None)
-
-    @invariant()
-    def an_end_stays_as_it_is(self):
-        for row in Prediction.objects.all():
+    def all_holds(self):
+        rows = list(Prediction.objects.all())
+        for row in rows:
+            self.check_says_what_it_is(row)
             if row.is_finished:
                 assert self.ends.setdefault(row.pk, end_of(row)) == end_of(row)
-
-    @invariant()
-    def no_attempt_is_given_twice(self):
         assert not [claim for claim, times in self.claimed.items() if times > 1]
+        self.check_bytes_stay_as_long_as_somebody_owns_them()
 
-    @invariant()
-    def bytes_stay_as_long_as_somebody_owns_them(self):
+    def check_says_what_it_is(self, row: Prediction) -> None:
+        assert (row.status == Status.RUNNING) == (row.lease_until is not None)
+        assert (row.status == Status.ERASED) == (row.image_id is None)
+        assert row.status == Status.ERASED or row.attempts <= row.attempts_allowed
+        assert row.is_finished == (row.finished_at is not None)
+
+    def check_bytes_stay_as_long_as_somebody_owns_them(self) -> None:
         owned = set(UploadedImage.objects.values_list("blob_id", flat=True))
         assert owned == set(Blob.objects.values_list("pk", flat=True)) == {path.name for path in stored_files()}
 
@@ -160,8 +179,7 @@ class Lives(RuleBasedStateMachine):
             Prediction.objects.return_expired(now() + 2 * tasks.LEASE)
             tasks.classify_pending()
             assert Prediction.objects.filter(status__in=[Status.PENDING, Status.RUNNING]).count() < waiting
-        self.each_row_says_what_it_is()
-        self.an_end_stays_as_it_is()
+        self.all_holds()
         self.forget_everything()
 
     def forget_everything(self) -> None:

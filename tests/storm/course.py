@@ -73,7 +73,7 @@ def _weather(plan: Plan, storm: Storm) -> Outcome:
     with witness.watching(), load, storm.poisoned(deaths=5 if plan.minutes else 2):
         for name in _strikes(plan, storm):
             storm.strike(name)
-            time.sleep(storm.random.uniform(0, 1))
+            time.sleep(storm.random.uniform(0, 2 if plan.minutes else 1))
         storm.wait_healed()
     lasted = time.monotonic() - start
     drained = _drain(storm)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from tests.storm.audit import Findings
 from tests.storm.load import NUM_VISITORS
 from tests.storm.storm import FAULTS, Storm, reason_against
+from tests.system.client import Reply
 
 if TYPE_CHECKING:
     from tests.storm.course import Plan
@@ -43,13 +44,22 @@ def _upload_lines(storm: Storm) -> list[str]:
     entries = storm.ledger.entries
     uploads = {entry.number for entry in entries}
     promised = {entry.number for entry in entries if entry.is_promised}
-    unanswered = Counter(str(entry.reply.status) for entry in entries if not entry.is_promised)
+    refusals = Counter(_why(entry.reply) for entry in entries if not entry.is_promised)
     kept = Counter(str(entry.reply.status) for entry in entries if entry.is_promised)
     images = {entry.sha256 for entry in entries if entry.is_promised}
     return [
         f"uploads   {len(uploads)}, of them {len(promised)} promised ({_counts(kept)}), {len(images)} different images",
-        f"          not answered, most of them sent again with the same key: {_counts(unanswered)} (0: no connection)",
+        "          not taken, most of them sent again with the same key:",
+        *(f"          {number:>6} {why}" for why, number in refusals.most_common(MOST_SHOWN)),
     ]
+
+
+def _why(reply: Reply) -> str:
+    """The status of a refusal and its words; without an answer, the kind of error."""
+    try:
+        return f"{reply.status} {reply.body['detail']}"
+    except (ValueError, KeyError):
+        return f"{reply.status} {reply.text.partition(':')[0][:60]}"
 
 
 def _row_lines(storm: Storm) -> list[str]:
