@@ -15,7 +15,9 @@ def small_disk(folder: Path) -> Iterator[bool]:
     """Mount one in memory over this folder. Gives False, and a plain folder, where we may not mount."""
     folder.mkdir(parents=True, exist_ok=True)
     options = ["-t", "tmpfs", "-o", f"size={NUM_MEGABYTES}m,mode=700", "tmpfs", folder]
-    is_mounted = os.geteuid() == 0 and subprocess.run(["mount", *options], check=False).returncode == 0
+    is_mounted = (
+        os.geteuid() == 0 and subprocess.run(["mount", *options], capture_output=True, check=False).returncode == 0
+    )
     try:
         yield is_mounted
     finally:
