@@ -36,7 +36,7 @@ OWNERS = [Owner(visitor=uuid.UUID(int=number)) for number in (1, 2)]
 IMAGES = [picture(0), picture(1), undecodable()]
 KEYS = ["", "monday", "tuesday"]
 QUICK = settings(
-    max_examples=30, stateful_step_count=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=20, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
 
 
@@ -66,10 +66,6 @@ class Lives(RuleBasedStateMachine):
             return submit(Upload(raw, "a.jpg"), owner=owner, options=options).prediction.pk
         except KeyReused:
             return multiple()
-
-    @rule(target=claims)
-    def claim_one(self):
-        return multiple(*self.claim(1, alone=True))
 
     @rule(target=claims, alone=st.booleans())
     def claim_some(self, alone: bool):
@@ -106,13 +102,14 @@ class Lives(RuleBasedStateMachine):
     def let_leases_run_out(self):
         Prediction.objects.return_expired(now() + 2 * tasks.LEASE)
 
-    @rule(target=claims, times=st.integers(1, 6))
+    @rule(target=claims, times=st.integers(0, 6))
     def hang_whoever_claims(self, times: int):
+        """So many lose their lease one after the other, and may answer yet; the last one holds it still."""
         late = []
         for _ in range(times):
             late += self.claim(1, alone=True)
             self.let_leases_run_out()
-        return multiple(*late)
+        return multiple(*late, *self.claim(1, alone=True))
 
     @rule(jump=st.sampled_from([timedelta(days=-1), timedelta(hours=-1), timedelta(hours=1)]))
     def set_the_clock(self, jump: timedelta):
