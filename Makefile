@@ -1,6 +1,6 @@
 # Every target does its own set-up. `make help` lists them.
 .POSIX:
-.PHONY: help serve test test-slow test-long check bench bench-train lock venv
+.PHONY: help serve test test-slow test-long storm check bench bench-train lock venv
 
 PYTHON_BIN = .venv/bin/python
 # manage.py writes a key and a database where it runs: checks get a folder of their own.
@@ -29,6 +29,10 @@ test-slow: ## the rest of what a change must pass: every family of networks, eve
 test-long: ## all tests, those that take minutes each too
 	@requirements/install.sh runtime ml dev
 	@$(PYTHON_BIN) -m pytest $(ARGS)
+
+storm: ## ten minutes of killing under load, then every promise checked (ARGS="--minutes 3 --database postgres --seed 7"; --help)
+	@requirements/install.sh runtime ml dev
+	@exec $(PYTHON_BIN) -m tests.storm $(ARGS)
 
 check: ## format, lint, types, layers, templates, migrations
 	@requirements/install.sh runtime ml dev

@@ -210,6 +210,7 @@ CELERY_WORKER_PROC_ALIVE_TIMEOUT = 120.0
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "recognizer.beat:SteadyScheduler"
 CELERY_BEAT_SCHEDULE = {
     # A reconcile that waited longer than its period is of no use: the next one stands behind it.
     "reconcile": {"task": "reconcile", "schedule": 5.0, "options": {"expires": 5.0}},

@@ -29,6 +29,13 @@ def is_local() -> bool:
     return isinstance(storages["default"], FileSystemStorage)
 
 
+def settle(name: str) -> None:
+    """Make a file durable that we found there: who wrote it may not have come to that yet, or was killed before."""
+    storage = storages["default"]
+    if isinstance(storage, FileSystemStorage):
+        durable.sync(Path(storage.path(name)).parent)  # its bytes were synced before it got this name
+
+
 def _bucket_errors() -> tuple[type[Exception], ...]:
     if is_local():
         return ()
@@ -46,12 +53,17 @@ class DurableStorage(FileSystemStorage):
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         return name
 
-    def ensure(self, name: str, raw: bytes) -> None:
-        """Write the file unless it is there: `exists` and `save` without their layers, a third of their time."""
+    def ensure(self, name: str, raw: bytes) -> bool:
+        """Write the file unless it is there; whether it was not.
+
+        `exists` and `save` without their layers, a third of their time.
+        """
         path = self.path(name)
-        if not os.path.exists(path):  # noqa: PTH110 - a path object takes longer than the look
-            _make_folders(Path(path).parent)
-            durable.replace(path, [raw])
+        if os.path.exists(path):  # noqa: PTH110 - a path object takes longer than the look
+            return False
+        _make_folders(Path(path).parent)
+        durable.replace(path, [raw])
+        return True
 
     def _save(self, name: str, content: File[bytes]) -> str:
         path = Path(self.path(name))

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,44 +21,74 @@ from recognizer.supervisor.orphans import die_with_parent
 START_SECONDS = 30
 
 
+class PostgresServer:
+    """A server with its tables in this folder. It ends with the thread that started it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"postgresql://postgres@{quote(str(folder), safe='')}/postgres"
+        self._folder = folder
+        self._programs = _programs(folder)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def create(self) -> None:
+        """Make empty tables."""
+        if os.getuid() == 0:
+            _give_to_nobody(self._folder)
+        options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+        command = _as_server_user([self._programs / "initdb", "-D", self._folder / "data", *options])
+        subprocess.run(command, cwd=self._folder, check=True, stdout=subprocess.DEVNULL)
+
+    def start(self) -> None:
+        """Start, and wait until it takes connections."""
+        status = self._folder / "data" / "postmaster.pid"
+        status.unlink(missing_ok=True)  # of a server that was killed, which said that it was ready
+        # No fsync: nobody needs these rows after the run, and the system under the server never crashes.
+        options = ["-D", self._folder / "data", "-k", self._folder, "-h", "", "-c", "fsync=off"]
+        with (self._folder / "log").open("ab") as log:
+            self._process = process = subprocess.Popen(
+                _as_server_user([self._programs / "postgres", *options, "-c", "full_page_writes=off"]),
+                cwd=self._folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        _wait_until_ready(self._folder, process)
+
+    def stop(self) -> None:
+        """End all sessions, then the server."""
+        if self._process:
+            self._process.send_signal(signal.SIGINT)  # "fast"
+            self._process.wait(20)
+
+    def kill(self) -> None:
+        """kill -9 of the server and of the process of every session, as when the machine resets."""
+        assert self._process
+        pid = self._process.pid
+        sessions = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        for process in (pid, *sessions):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        self._process.wait(20)
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """An empty server, which ends with the block or with this process."""
+    with tempfile.TemporaryDirectory(prefix="recognizer-pg-") as name:
+        server = PostgresServer(Path(name))
+        server.create()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """Gives the DATABASE_URL of an empty server, which ends with the block or with this process."""
-    with tempfile.TemporaryDirectory(prefix="recognizer-pg-") as name:
-        folder = Path(name)
-        programs = _programs(folder)
-        if os.getuid() == 0:
-            _give_to_nobody(folder)
-        initdb = [
-            programs / "initdb",
-            "-D",
-            folder / "data",
-            "-U",
-            "postgres",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--no-locale",
-        ]
-        subprocess.run(_as_server_user([*initdb, "--no-sync"]), cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        with _running(programs, folder):
-            yield f"postgresql://postgres@{quote(name, safe='')}/postgres"
-
-
-@contextmanager
-def _running(programs: Path, folder: Path) -> Iterator[None]:
-    # No fsync: nobody needs these rows after the run.
-    options = ["-D", folder / "data", "-k", folder, "-h", "", "-c", "fsync=off", "-c", "full_page_writes=off"]
-    with (folder / "log").open("wb") as log:
-        command = _as_server_user([programs / "postgres", *options])
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        _wait_until_ready(folder, server)
-        yield
-    finally:
-        server.send_signal(signal.SIGINT)  # "fast": ends sessions, then stops
-        server.wait(20)
+    with running_postgres() as server:
+        yield server.url
 
 
 def _wait_until_ready(folder: Path, server: "subprocess.Popen[bytes]") -> None:

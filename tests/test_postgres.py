@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.service import PROJECT_DIR
 
 # Named, because to collect everything loads torch, a browser and an object storage: half a minute for nothing.
@@ -11,11 +13,20 @@ PLACES = ["tests/api", "tests/predictions", "tests/project", "tests/registry"]
 
 
 def test_tests_about_rows_hold_on_postgres(postgres):
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "postgres", "-p", "no:cacheprovider", *PLACES]
+    run_on(postgres, "postgres and not long")
+
+
+@pytest.mark.long
+def test_long_tests_about_rows_hold_on_postgres(postgres):
+    run_on(postgres, "postgres and long")
+
+
+def run_on(postgres: str, chosen: str) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-m", chosen, "-p", "no:cacheprovider", *PLACES]
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment = {**ours, "RECOGNIZER_TEST_DATABASE_URL": postgres}
     run = subprocess.run(
-        command, cwd=PROJECT_DIR, env=environment, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=PROJECT_DIR, env=environment, capture_output=True, text=True, timeout=900, check=False
     )
 
     assert run.returncode == 0, run.stdout + run.stderr

@@ -10,7 +10,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage, storages
 
 from classifier_core.images import ImageLimits
-from recognizer.storage import DurableStorage, is_local, reachable
+from recognizer.storage import DurableStorage, is_local, reachable, settle
 
 _askers = ThreadPoolExecutor(8, thread_name_prefix="bucket")
 
@@ -39,20 +39,22 @@ def write(raw: bytes) -> str:
     Raises StorageFull or StorageUnavailable.
     """
     sha256 = hashlib.sha256(raw).hexdigest()
-    ensure(sha256, raw)
+    if not ensure(sha256, raw):
+        settle(name_of(sha256))
     return sha256
 
 
-def ensure(sha256: str, raw: bytes) -> None:
-    """Write the file unless it is there. Raises StorageFull or StorageUnavailable."""
+def ensure(sha256: str, raw: bytes) -> bool:
+    """Write the file unless it is there; whether it was not. Raises StorageFull or StorageUnavailable."""
     name = name_of(sha256)
     try:
         if isinstance(storage := storages["default"], DurableStorage):
-            storage.ensure(name, raw)
-            return
+            return storage.ensure(name, raw)
         with reachable():
-            if not default_storage.exists(name):
-                default_storage.save(name, ContentFile(raw))
+            if default_storage.exists(name):
+                return False
+            default_storage.save(name, ContentFile(raw))
+            return True
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull("The disk is full. Free some space, then upload again.") from error

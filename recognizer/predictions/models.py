@@ -23,6 +23,7 @@ __all__ = ["Erasure", "Feedback", "Review", "SecondOpinion", "Trial", "answer_of
 
 M = TypeVar("M", bound=models.Model)
 
+FARTHEST_LEASE = timedelta(minutes=1)  # a lease further ahead was given before the clock was set back
 MAX_ATTEMPTS = 5  # then a row ends FAILED: what killed five workers would kill the sixth
 
 
@@ -157,7 +158,8 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
 
     def return_expired(self, at: datetime) -> int:
         """Put rows whose worker vanished back in the queue, or end them after their last attempt."""
-        expired = self.filter(status=Prediction.Status.RUNNING, lease_until__lt=at)
+        is_over = Q(lease_until__lt=at) | Q(lease_until__gt=at + FARTHEST_LEASE)
+        expired = self.filter(is_over, status=Prediction.Status.RUNNING)
         expired.filter(attempts__gte=F("attempts_allowed")).update(
             status=Prediction.Status.FAILED,
             finished_at=at,

@@ -10,6 +10,7 @@ from celery import shared_task
 from celery.signals import worker_process_init, worker_process_shutdown, worker_ready
 from django.db import connection
 from django.db.backends.signals import connection_created
+from django.db.models import Q
 from django.utils.timezone import now
 
 from recognizer.predictions import doorbell
@@ -65,8 +66,10 @@ def _claim(limit: int, *, alone: bool) -> list[Prediction]:
 @shared_task(name="reconcile", time_limit=BATCH_SECONDS)
 def reconcile() -> None:
     """Return rows of vanished workers and ring for rows whose ring was lost. Two at once are harmless."""
-    Prediction.objects.return_expired(now())
-    if Prediction.objects.pending().filter(created_at__lt=now() - STALE).exists():
+    at = now()
+    Prediction.objects.return_expired(at)
+    # A row that is younger than now was stored before the clock was set back.
+    if Prediction.objects.pending().filter(Q(created_at__lt=at - STALE) | Q(created_at__gt=at)).exists():
         doorbell.ring()
 
 

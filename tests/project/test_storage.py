@@ -16,6 +16,7 @@ from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.test import Client
 
+from classifier_core import durable
 from recognizer.predictions import blobs, renditions
 from recognizer.predictions.models import Blob, IdempotencyKey, Owner, Prediction, UploadedImage
 from recognizer.predictions.sweeping import KEY_LIFETIME, NUM_PARTS, ORPHAN_AGE, remove_orphan, sweep_part
@@ -61,6 +62,18 @@ def test_torn_rewrite_leaves_the_old_file(media: Path):
 def test_same_name_is_one_file(media: Path):
     assert default_storage.save("name", ContentFile(b"1")) == default_storage.save("name", ContentFile(b"1")) == "name"
     assert len(files(media)) == 1
+
+
+def test_file_that_another_upload_just_named_is_made_durable(media: Path, monkeypatch: pytest.MonkeyPatch):
+    """Who made it has renamed it and not synced the folder: its name may not survive a power cut."""
+    synced: list[Path] = []
+    monkeypatch.setattr(durable, "sync", synced.append)
+    sha256 = blobs.write(b"same")
+    synced.clear()
+
+    blobs.write(b"same")
+
+    assert synced == [(media / blobs.name_of(sha256)).parent]
 
 
 @pytest.mark.parametrize("name", ["../out", "/etc/out"])

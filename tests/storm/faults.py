@@ -1,14 +1,17 @@
 """Ways to hurt a running service, each of which waits until it has really hurt."""
 
 import os
+import resource
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from recognizer.supervisor.paths import broker_dir
+from celery import Celery
+
+from recognizer.supervisor.paths import broker_dir, broker_socket
 from tests.service import RunningService, is_alive, wait_until
 from tests.system import rows
 
@@ -72,5 +75,23 @@ def stopped(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def wait_restarted(service: RunningService, name: str, killed: int) -> None:
-    wait_until(lambda: service.pids().get(name, killed) != killed, seconds=20, what=f"A new {name}")
+@contextmanager
+def little_memory(pid: int, *, spare_bytes: int) -> Iterator[None]:
+    """A process that may have no more than so many bytes beside what it has."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    _, hard = resource.prlimit(pid, resource.RLIMIT_AS)
+    resource.prlimit(pid, resource.RLIMIT_AS, (pages * resource.getpagesize() + spare_bytes, hard))
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_AS, (hard, hard))
+
+
+def repeat_messages(data_dir: Path, *, names: Iterable[str], times: int) -> None:
+    """Send each of these tasks so often, as a broker does that delivers twice."""
+    app = Celery(broker=f"redis+socket://{broker_socket(data_dir)}")
+    with app.connection_for_write(transport_options={"socket_timeout": 5}) as connection:
+        for name in names:
+            for _ in range(times):
+                app.send_task(name, queue="predict", connection=connection, retry=False)

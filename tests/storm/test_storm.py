@@ -1,45 +1,40 @@
 """What was answered 2xx ends exactly once, whatever dies meanwhile."""
 
+import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from tests.service import RunningService, wait_until
+from tests.service import wait_until
 from tests.storm import faults
+from tests.storm.course import PROMISED_SECONDS, Plan, ride_out
 from tests.storm.ledger import Ledger, upload_during
 from tests.system import rows
 
 pytestmark = pytest.mark.service
-PROMISED_SECONDS = 120  # from everything being up again to the end of every prediction
 # A broker that hangs costs one upload the time to find that out; the others are answered at once.
 HUNG_BROKER_SECONDS = 2.5
 
 
-@dataclass(frozen=True)
-class Fault:
-    """One blow: who is hit, how, and which child of the supervisor comes back."""
-
-    what: str
-    victim: Callable[[RunningService], int]
-    hit: Callable[[RunningService, int], None]
-    child: str = ""
-
-
-WORKER = Fault("worker killed", lambda service: service.pids()["worker"], faults.kill, "worker")
-POOL = Fault("pool child killed", faults.pool_child, faults.kill)
-BROKER = Fault("broker emptied", lambda service: service.pids()["broker"], faults.kill_and_empty, "broker")
-STORM = [WORKER, BROKER, WORKER, POOL, WORKER, BROKER, WORKER, WORKER]
-
-
-def test_nothing_is_lost_in_the_storm(start_service):
-    ride_out(start_service(), STORM, num_uploads=200)
+def test_nothing_is_lost_in_the_storm(prepared_data, tmp_path):
+    check_storm(Plan(any_seed()), tmp_path / "data", prepared=prepared_data)
 
 
 @pytest.mark.long
-def test_nothing_is_lost_in_a_long_storm(start_service):
-    ride_out(start_service(), STORM * 6, num_uploads=2000)
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_nothing_is_lost_in_a_long_storm(prepared_data, tmp_path, database):
+    check_storm(Plan(any_seed(), minutes=5, database=database), tmp_path / "data", prepared=prepared_data)
+
+
+def any_seed() -> int:
+    return random.randrange(1_000_000)  # another one each time; what it was is in the table
+
+
+def check_storm(plan: Plan, folder: Path, *, prepared: Path) -> None:
+    outcome = ride_out(plan, folder, prepared=prepared)
+    print(f"\n{outcome.text}")  # noqa: T201 - shown by pytest -s
+    assert outcome.findings.is_clean, outcome.text
 
 
 def test_uploads_go_on_beside_a_hung_broker(service):
@@ -74,36 +69,3 @@ def check_all_ended(ledger: Ledger, *, unanswered: int = 0) -> None:
     rows.wait_all_ended(ledger.data_dir, seconds=PROMISED_SECONDS)
     print(f"\n{ledger.table()}\nAll had ended {time.monotonic() - start:.1f} s later.")  # noqa: T201 - shown by pytest -s
     ledger.check(unanswered=unanswered)
-
-
-def ride_out(service: RunningService, storm: list[Fault], *, num_uploads: int) -> None:
-    ledger = Ledger(service.data_dir)
-    share = num_uploads // (len(storm) + 1)
-    for number, fault in enumerate(storm):
-        strike(service, ledger, fault, numbers=range(number * share, (number + 1) * share))
-    calm = range(len(storm) * share, num_uploads)
-    upload_during(ledger, service.url, "calm", numbers=calm, fault=lambda: None)
-
-    check_all_ended(ledger)
-    assert len(ledger.kept) == num_uploads, [entry.reply for entry in ledger.entries if not entry.reply.is_kept]
-
-
-def strike(service: RunningService, ledger: Ledger, fault: Fault, *, numbers: range) -> None:
-    """Upload while the fault happens at the worst moment, then wait until its victim works again."""
-    phase = f"{numbers.start:>4} {fault.what}"
-    victim = fault.victim(service)
-    start = time.monotonic()
-
-    def hit() -> None:
-        is_busy = faults.wait_busy(service.data_dir)
-        fault.hit(service, victim)
-        ledger.remarks[phase] = "while it was recognising" if is_busy else "while nothing ran"
-        if fault.child:
-            faults.wait_restarted(service, fault.child, victim)
-
-    upload_during(ledger, service.url, phase, numbers=numbers, fault=hit)
-    # The next fault must find a worker at work. What the victim held comes back when its lease runs out.
-    wait_until(
-        lambda: not rows.count_status(service.data_dir, "pending"), seconds=PROMISED_SECONDS, what="An empty queue"
-    )
-    ledger.remarks[phase] += f"; queue empty {time.monotonic() - start:.1f} s after the first upload"

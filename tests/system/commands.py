@@ -6,10 +6,10 @@ import sys
 from tests.service import PROJECT_DIR, RunningService, environment
 
 
-def manage(service: RunningService, *arguments: str) -> str:
+def manage(service: RunningService, *arguments: str, **extra: str) -> str:
     """Run `manage.py` as an operator would; gives what it printed."""
     command = [sys.executable, "manage.py", *arguments]
-    values = environment(service.data_dir, service.port)
+    values = environment(service.data_dir, service.port, **extra)
     done = subprocess.run(
         command, cwd=PROJECT_DIR, env=values, capture_output=True, text=True, timeout=120, check=False
     )

@@ -6,13 +6,17 @@ import sqlite3
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
+
 from tests.service import wait_until
 
-FIELDS = "id, status, attempts, label, score, scores, error_code, error_detail"
+NOT_NOW = (sqlite3.Error, psycopg.Error)  # a database that is down, or whose disk is full
+FIELDS = "id, status, attempts, label, score, scores, error_code, error_detail, finished_at"
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Row:
     scores: list[tuple[str, float]]
     error_code: str
     error_detail: str
+    finished_at: datetime | None
 
     @property
     def has_ended(self) -> bool:
@@ -38,7 +43,19 @@ class Row:
         return bool(self.scores and self.label) if self.status == "succeeded" else bool(self.error_detail)
 
 
+_on_postgres: dict[Path, str] = {}  # DATABASE_URL by data folder
+
+
+def are_on_postgres(data_dir: Path, url: str) -> None:
+    """The rows of this data folder are in another database than its own SQLite."""
+    _on_postgres[data_dir] = url
+
+
 def query(data_dir: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    """What this SELECT finds; `?` stands for a value. Raises one of NOT_NOW."""
+    if data_dir in _on_postgres:
+        with psycopg.connect(_on_postgres[data_dir], connect_timeout=5) as connection:
+            return connection.execute(sql.replace("?", "%s").encode(), values or None).fetchall()
     address = f"file:{data_dir / 'db.sqlite3'}?mode=ro"
     with closing(sqlite3.connect(address, uri=True, timeout=20)) as database:
         return database.execute(sql, values).fetchall()
@@ -49,10 +66,23 @@ def predictions(data_dir: Path) -> dict[str, Row]:
     return {row.id: row for row in map(_row, query(data_dir, f"SELECT {FIELDS} FROM predictions_prediction"))}
 
 
+def prediction(data_dir: Path, key: str) -> Row:
+    """One of them."""
+    # As text, as SQLite has it: without hyphens.
+    sql = f"SELECT {FIELDS} FROM predictions_prediction WHERE id = ?"
+    return _row(query(data_dir, sql, key if data_dir in _on_postgres else UUID(key).hex)[0])
+
+
 def _row(values: tuple[Any, ...]) -> Row:
     row = Row(*values)
-    scores = [(label, score) for label, score in json.loads(values[5])]
-    return Row(str(UUID(row.id)), *values[1:5], scores, *values[6:])
+    # SQLite gives text where PostgreSQL gives an id and a list.
+    listed = json.loads(values[5]) if isinstance(values[5], str) else values[5]
+    scores = [(label, score) for label, score in listed]
+    return Row(str(UUID(str(row.id))), *values[1:5], scores, *values[6:8], _moment(row.finished_at))
+
+
+def _moment(value: str | datetime | None) -> datetime | None:
+    return datetime.fromisoformat(f"{value}+00:00") if isinstance(value, str) else value
 
 
 def count(data_dir: Path, table: str) -> int:
