@@ -91,7 +91,7 @@ class Service:
 @contextmanager
 def fresh_service(data_dir: Path) -> Iterator[Service]:
     """A ready service in this folder, stopped at the end. Raises ServiceFailed."""
-    options = Options(host="127.0.0.1", port=_free_port(), data_dir=data_dir, has_own_broker=True)
+    options = Options(host="127.0.0.1", port=free_port(), data_dir=data_dir, has_own_broker=True)
     kept = {name: value for name, value in options.environment().items() if name not in NEVER_PASSED_ON}
     said = data_dir / "supervisor.out"
     with said.open("wb") as output:
@@ -119,7 +119,8 @@ def _wait_ready(process: subprocess.Popen[bytes], options: Options, said: Path) 
         time.sleep(0.2)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,0 +1,108 @@
+"""The peers as programs: started, waited for and stopped with all their processes."""
+
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.peers.network import ARTIFACT, DOCUMENTED, SAME_ENGINE, SPEC, WAY
+from bench.service import Served, free_port
+from recognizer.supervisor.options import PROJECT_DIR
+
+PYTHON = PROJECT_DIR / "build" / "peers-venv" / "bin" / "python"
+START_SECONDS = 90.0
+STOP_SECONDS = 15.0
+
+
+class PeerFailed(Exception):
+    """A peer did not come up. The text is what it said."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server to compare with, and the way in which it runs the network."""
+
+    name: str
+    way: str
+    arguments: tuple[str, ...]  # of Python; PORT stands for the port
+    ready_path: str
+
+    @property
+    def title(self) -> str:
+        return self.name if self.way == SAME_ENGINE else f"{self.name}, torch"
+
+
+_LITSERVE = ("-m", "bench.peers.litserve_server", "PORT")
+_BENTOML = (
+    "-m",
+    "bentoml",
+    "serve",
+    "bench.peers.bentoml_service:Recognition",
+    "--host",
+    "127.0.0.1",
+    "--port",
+    "PORT",
+)
+PEERS = tuple(
+    Peer(name, way, arguments, ready_path)
+    for way in (SAME_ENGINE, DOCUMENTED)
+    for name, arguments, ready_path in (("LitServe", _LITSERVE, "/health"), ("BentoML", _BENTOML, "/readyz"))
+)
+
+
+@contextmanager
+def running(peer: Peer, served: Served, folder: Path) -> Iterator[str]:
+    """The URL that takes photos, as long as the block lasts. Raises PeerFailed."""
+    port = free_port()
+    said = folder / f"{peer.name}-{peer.way}.out"
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            [PYTHON, *(str(port) if word == "PORT" else word for word in peer.arguments)],
+            cwd=PROJECT_DIR,
+            env=_environment(peer, served, folder),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        _wait_ready(process, f"http://127.0.0.1:{port}{peer.ready_path}", said)
+        yield f"http://127.0.0.1:{port}/predict"
+    finally:
+        _stop(process)
+
+
+def _environment(peer: Peer, served: Served, folder: Path) -> dict[str, str]:
+    network = {ARTIFACT: str(served.folder), SPEC: str(served.spec), WAY: peer.way}
+    return {**os.environ, **network, "BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"}
+
+
+def _wait_ready(process: "subprocess.Popen[bytes]", url: str, said: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise PeerFailed(f"A peer did not start. It said:\n{said.read_text()}")
+        time.sleep(0.2)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End the whole session: both peers have children that outlive a main process that was killed."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
