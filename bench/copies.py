@@ -38,7 +38,7 @@ def _value(field: Field) -> str:  # type: ignore[type-arg]
     column = f'row."{field.column}"'
     if _is_id(field):
         return _ID_OF_COPY[connection.vendor](column)
-    return _EARLIER[connection.vendor](column) if isinstance(field, DateTimeField) else column
+    return _MOMENT_OF_COPY[connection.vendor](column) if isinstance(field, DateTimeField) else column
 
 
 def _is_id(field: Field) -> bool:  # type: ignore[type-arg]
@@ -47,14 +47,21 @@ def _is_id(field: Field) -> bool:  # type: ignore[type-arg]
 
 
 Expression = Callable[[str], str]
-# The end of the id is the copy's number: no two copies of a row are one, and the ids stay as spread as they were.
+_DIGITS = "replace({}::text, '-', '')"  # of a uuid, which SQLite stores so
+
+
+def _id_of_copy(digits: str) -> str:
+    """Its version is 8 where the original's is 4, and its end is the copy's number; spread as evenly as before."""
+    return f"substr({digits}, 1, 12) || '8' || substr({digits}, 14, {19 - NUMBER_DIGITS})"
+
+
 _ID_OF_COPY: dict[str, Expression] = {
-    "sqlite": lambda column: f"substr({column}, 1, {32 - NUMBER_DIGITS}) || printf('%%0{NUMBER_DIGITS}x', copy.number)",
+    "sqlite": lambda column: f"{_id_of_copy(column)} || printf('%%0{NUMBER_DIGITS}x', copy.number)",
     "postgresql": lambda column: (
-        f"(substr({column}::text, 1, {36 - NUMBER_DIGITS}) || lpad(to_hex(copy.number), {NUMBER_DIGITS}, '0'))::uuid"
+        f"({_id_of_copy(_DIGITS.format(column))} || lpad(to_hex(copy.number), {NUMBER_DIGITS}, '0'))::uuid"
     ),
 }
-_EARLIER: dict[str, Expression] = {
+_MOMENT_OF_COPY: dict[str, Expression] = {
     "sqlite": lambda column: (
         f"strftime('%%Y-%%m-%%d %%H:%%M:%%f', {column}, '-' || ({SHIFT_SECONDS} * copy.number) || ' seconds')"
     ),

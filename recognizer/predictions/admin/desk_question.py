@@ -14,6 +14,7 @@ from recognizer.registry.models import Label, ModelVersion, RegisteredModel
 
 KNOWN = {"yes": True, "no": False, "unsaid": None}
 MAIN = ("queue", "model", "order")
+KEYS = ("verdict", "label", "score_from", "score_to", "version", "q", "disagrees")  # filters with an index of their own
 UNREVIEWED = ("", "Not reviewed")
 
 
@@ -74,20 +75,21 @@ class Question(forms.Form):
         models = RegisteredModel.objects.all()
         return models.filter(pk__in=[newest]).first() or models.first()
 
-    def answers(self) -> PredictionQuerySet:
-        """All answers that fit the filters, reviewed or not."""
-        rows = Prediction.objects.answers_of(self.model_asked)
+    def answers(self, *, in_order: Order = Order.NEWEST) -> PredictionQuerySet:
+        """All answers that fit the filters, reviewed or not; `in_order` says how they will be read."""
+        is_keyed = in_order in (Order.SCORE, Order.LABEL) or any(self.cleaned_data.get(name) for name in KEYS)
+        rows = Prediction.objects.answers_of(self.model_asked, is_keyed=is_keyed)
         for name, narrow in FILTERS.items():
             if self.cleaned_data.get(name) not in (None, ""):
                 rows = narrow(rows, self.cleaned_data[name])
         return rows
 
-    def rows(self) -> PredictionQuerySet:
+    def rows(self, *, in_order: Order = Order.NEWEST) -> PredictionQuerySet:
         """The answers of the queue: those without a verdict, unless one is asked for."""
-        verdict = self.cleaned_data.get("verdict")
+        verdict, answers = self.cleaned_data.get("verdict"), self.answers(in_order=in_order)
         if not verdict:
-            return self.answers().without_verdict()
-        return self.answers().filter(pk__in=Review.objects.newest().filter(verdict=verdict).values("prediction"))
+            return answers.without_verdict()
+        return answers.filter(pk__in=Review.objects.newest().filter(verdict=verdict).values("prediction"))
 
 
 def _by_label(rows: PredictionQuerySet, words: str) -> PredictionQuerySet:

@@ -21,6 +21,7 @@ from recognizer.registry.models import Label, ModelVersion
 
 MAX_COUNTED = 10_000
 MAX_FILES_FOUND = 300  # newest first; who wants older ones adds letters or a date
+MAX_FILES_SEARCHED = 100_000  # newest first: no index helps with a part of a name, and a million take a second
 HEX_DIGITS = 32  # of a whole id
 MAX_DIGITS = 18  # of a row's number: what fits 64 bits
 KEY_PREFIX = "key:"  # no key has a colon
@@ -200,5 +201,9 @@ def _by_id(term: str) -> Q:
 
 
 def _images(term: str) -> list[uuid.UUID]:
-    named = UploadedImage.objects.filter(file_name__icontains=term).order_by("-created_at")
+    newest = UploadedImage.objects.order_by("-created_at")
+    first = newest.values_list("created_at", flat=True)[MAX_FILES_SEARCHED:][:1]
+    named = newest.filter(file_name__icontains=term)
+    for oldest in first:
+        named = named.filter(created_at__gt=oldest)
     return list(named.values_list("pk", flat=True)[:MAX_FILES_FOUND])

@@ -1,0 +1,78 @@
+"""How the database would find the rows of a statement: its own plan, read for scans of the tables that grow."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+GROWING = {"predictions_prediction", "predictions_uploadedimage", "predictions_blob", "predictions_review"}
+
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL as it was sent."""
+
+    sql: str
+    params: Sequence[Any] | None
+
+    @property
+    def is_about_growing(self) -> bool:
+        return self.sql.startswith(("SELECT", "UPDATE", "DELETE")) and any(table in self.sql for table in GROWING)
+
+
+@contextmanager
+def sent_statements() -> Iterator[list[Statement]]:
+    """Every statement that the block sends."""
+    sent: list[Statement] = []
+
+    def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        sent.append(Statement(sql.strip(), params))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(note):
+        yield sent
+
+
+def full_scans(statement: Statement) -> list[str]:
+    """What reads a growing table from end to end: the table itself, or an index without a limit to it."""
+    return {"sqlite": _sqlite_scans, "postgresql": _postgres_scans}[connection.vendor](statement)
+
+
+def _sqlite_scans(statement: Statement) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {statement.sql}", statement.params)
+        steps = [row[3] for row in cursor.fetchall()]
+    scans = [step for step in steps if step.startswith("SCAN ") and _table(step.split()[1], statement.sql) in GROWING]
+    # Along an index: as far as the limit asks, and no sort comes between.
+    return [step for step in scans if " INDEX " not in step or "LIMIT" not in statement.sql]
+
+
+def _table(alias: str, sql: str) -> str:
+    named = re.search(rf'"?(\w+)"? (?:AS )?"?{alias}"?\b', sql)
+    return named[1] if named and alias not in GROWING else alias
+
+
+def _postgres_scans(statement: Statement) -> list[str]:
+    with connection.cursor() as cursor:
+        # A small table is always read whole. What remains has no index that could help.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {statement.sql}", statement.params)
+        (found,) = cursor.fetchone()
+        cursor.execute("SET LOCAL enable_seqscan = on")
+    plan = json.loads(found) if isinstance(found, str) else found
+    return [str(node) for node in _reading_all(plan[0]["Plan"], is_limited=False)]
+
+
+def _reading_all(node: dict[str, Any], *, is_limited: bool) -> Iterator[str]:
+    is_limited = is_limited or node["Node Type"] == "Limit"
+    kind = node["Node Type"]
+    if node.get("Relation Name") in GROWING and kind != "Bitmap Heap Scan":
+        is_ordered = kind.startswith("Index") and (is_limited or "Index Cond" in node)
+        if not is_ordered:
+            yield f"{kind} on {node['Relation Name']}"
+    for child in node.get("Plans", ()):
+        yield from _reading_all(child, is_limited=is_limited)
