@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.peers.network import ARTIFACT, DOCUMENTED, SAME_ENGINE, SPEC, WAY
-from bench.service import Served, free_port
+from bench.service import Served, children_of, cpu_seconds_of, free_port
 from recognizer.supervisor.options import PROJECT_DIR
 
 PYTHON = PROJECT_DIR / "build" / "peers-venv" / "bin" / "python"
@@ -38,6 +38,22 @@ class Peer:
         return self.name if self.way == SAME_ENGINE else f"{self.name}, torch"
 
 
+@dataclass(frozen=True)
+class RunningPeer:
+    """Where it takes photos, and its first process."""
+
+    url: str
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """Processor time of all its processes so far."""
+        return sum(map(cpu_seconds_of, _family(self.pid)))
+
+
+def _family(pid: int) -> list[int]:
+    return [pid, *(one for child in children_of(pid) for one in _family(child))]
+
+
 _LITSERVE = ("-m", "bench.peers.litserve_server", "PORT")
 _BENTOML = (
     "-m",
@@ -57,8 +73,8 @@ PEERS = tuple(
 
 
 @contextmanager
-def running(peer: Peer, served: Served, folder: Path) -> Iterator[str]:
-    """The URL that takes photos, as long as the block lasts. Raises PeerFailed."""
+def running(peer: Peer, served: Served, folder: Path) -> Iterator[RunningPeer]:
+    """A ready peer, as long as the block lasts. Raises PeerFailed."""
     port = free_port()
     said = folder / f"{peer.name}-{peer.way}.out"
     with said.open("wb") as output:
@@ -72,7 +88,7 @@ def running(peer: Peer, served: Served, folder: Path) -> Iterator[str]:
         )
     try:
         _wait_ready(process, f"http://127.0.0.1:{port}{peer.ready_path}", said)
-        yield f"http://127.0.0.1:{port}/predict"
+        yield RunningPeer(f"http://127.0.0.1:{port}/predict", process.pid)
     finally:
         _stop(process)
 

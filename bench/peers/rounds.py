@@ -15,16 +15,33 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A server under some clients."""
+
+    load: Load
+    cpu_ms: float  # processor time of all its processes for one request
+
+
+@dataclass(frozen=True)
 class Round:
     """What one photo gave, at the limit and by server and number of clients."""
 
     photo: str
     limits: list[Limit]  # before and after
-    loads: dict[str, dict[int, Load]]
+    loads: dict[str, dict[int, Measured]]
 
     @property
     def limit_per_second(self) -> float:
         return sum(limit.per_second for limit in self.limits) / len(self.limits)
+
+
+@dataclass(frozen=True)
+class Server:
+    """Anything that takes photos."""
+
+    name: str
+    url: str
+    cpu_seconds: Callable[[], float]  # of all its processes so far
 
 
 @dataclass(frozen=True)
@@ -45,8 +62,9 @@ def measure_round(plan: Plan, photo: Path, *, say: Say) -> Round:
     before = measure_limit(served, photo, seconds=plan.seconds)
     loads = {OURS: measure_ours(plan, photo, say=say)}
     for peer in plan.peers:
-        with running(peer, served, plan.folder) as url:
-            loads[peer.title] = _loads(plan, url, photo, name=peer.title, say=say)
+        with running(peer, served, plan.folder) as one:
+            server = Server(peer.title, one.url, one.cpu_seconds)
+            loads[peer.title] = _loads(plan, server, photo, say=say)
     say(f"{photo.stem}: limit again")
     return Round(photo.stem, [before, measure_limit(served, photo, seconds=plan.seconds)], loads)
 
@@ -58,15 +76,19 @@ def describe_served(plan: Plan, *, say: Say) -> Served:
         return service.served(plan.model)
 
 
-def measure_ours(plan: Plan, photo: Path, *, say: Say) -> dict[int, Load]:
+def measure_ours(plan: Plan, photo: Path, *, say: Say) -> dict[int, Measured]:
     """Our service, started for this photo."""
     with fresh_service(plan.folder / "data") as service:
-        return _loads(plan, service.predict_url(plan.model), photo, name=OURS, say=say)
+        server = Server(OURS, service.predict_url(plan.model), lambda: sum(service.cpu_seconds().values()))
+        return _loads(plan, server, photo, say=say)
 
 
-def _loads(plan: Plan, url: str, photo: Path, *, name: str, say: Say) -> dict[int, Load]:
+def _loads(plan: Plan, server: Server, photo: Path, *, say: Say) -> dict[int, Measured]:
     loads = {}
     for num_clients in plan.clients:
-        say(f"{photo.stem}: {name}, {num_clients} clients")
-        loads[num_clients] = Load(**run("bench.client", url, photo, num_clients, plan.seconds))
+        say(f"{photo.stem}: {server.name}, {num_clients} clients")
+        used = server.cpu_seconds()
+        load = Load(**run("bench.client", server.url, photo, num_clients, plan.seconds))
+        cpu_ms = 1000 * (server.cpu_seconds() - used) / max(1, load.num_sent)
+        loads[num_clients] = Measured(load, round(cpu_ms, 1))
     return loads

@@ -21,6 +21,7 @@ HEADINGS = (
     "least-most",
     "p50 ms",
     "p95 ms",
+    "cpu ms",
     "failed",
     "of limit",
     "beside peer",
@@ -39,6 +40,7 @@ class Cell:
     most: float
     p50_ms: float | None
     p95_ms: float | None
+    cpu_ms: float
     num_failed: int  # anything but an answer
     ratio: float  # to the limit of the same round
 
@@ -55,7 +57,8 @@ def cells_of(rounds: list[Round]) -> list[Cell]:
 
 
 def _cell(rounds: list[Round], num_clients: int, server: str) -> Cell:
-    loads = [one.loads[server][num_clients] for one in rounds]
+    measured = [one.loads[server][num_clients] for one in rounds]
+    loads = [one.load for one in measured]
     paces = [load.per_second for load in loads]
     return Cell(
         photo=rounds[0].photo,
@@ -66,6 +69,7 @@ def _cell(rounds: list[Round], num_clients: int, server: str) -> Cell:
         most=max(paces),
         p50_ms=_median([load.p50_ms for load in loads]),
         p95_ms=_median([load.p95_ms for load in loads]),
+        cpu_ms=statistics.median(one.cpu_ms for one in measured),
         num_failed=sum(load.num_pending + load.num_refused + load.num_lost for load in loads),
         ratio=statistics.median(
             load.per_second / one.limit_per_second for load, one in zip(loads, rounds, strict=True)
@@ -106,7 +110,13 @@ def _words(cell: Cell, cells: list[Cell]) -> tuple[str, ...]:
             f"{cell.per_second:.1f}",
             f"{cell.least:.1f}-{cell.most:.1f}",
         ),
-        *(_or_dash(cell.p50_ms), _or_dash(cell.p95_ms), str(cell.num_failed), f"{cell.ratio:.2f}"),
+        *(
+            _or_dash(cell.p50_ms),
+            _or_dash(cell.p95_ms),
+            f"{cell.cpu_ms:.0f}",
+            str(cell.num_failed),
+            f"{cell.ratio:.2f}",
+        ),
         "" if beside is None else f"{beside:.2f}",
     )
 
@@ -123,8 +133,12 @@ def _heading(rounds: list[Round], about: str) -> Iterator[str]:
     yield about
     for one in sorted(rounds, key=lambda one: one.photo, reverse=True):
         figures = ", ".join(f"{limit.per_second:.1f}" for limit in one.limits)
+        work = statistics.mean(limit.cpu_ms for limit in one.limits)
         alone = statistics.mean(limit.one_image_ms for limit in one.limits)
-        yield f"{one.photo}: limit {figures} images/s before and after; one image alone {alone:.1f} ms"
+        yield (
+            f"{one.photo}: limit {figures} images/s before and after, {work:.1f} ms of processor time; "
+            f"one image alone {alone:.1f} ms"
+        )
 
 
 def peer_versions() -> dict[str, str]:

@@ -14,7 +14,6 @@ from tests.service import PROJECT_DIR
 
 
 @pytest.mark.django_db
-@pytest.mark.postgres
 def test_copies_are_whole_and_point_at_each_other():
     fill(60, num_labels=20)
     made = [rows_of(model) for model in (UploadedImage, Prediction, Review, Feedback)]

@@ -10,7 +10,7 @@ from bench.limit import Limit
 from bench.peers.__main__ import parse
 from bench.peers.network import SAME_ENGINE
 from bench.peers.programs import PEERS, PYTHON, Peer, running
-from bench.peers.rounds import OURS, Round
+from bench.peers.rounds import OURS, Measured, Round
 from bench.peers.table import beside_peer, cells_of, to_markdown
 from bench.photos import write_photo
 from bench.service import Service
@@ -28,7 +28,7 @@ def load(per_second: float, **failed: int) -> Load:
 def one_round(ours: float, *, limit: float = 100.0, photo: str = "500x375", **peers: float) -> Round:
     paces = {OURS: ours, **peers}
     limits = [Limit(limit - 10, 1, 8, 16), Limit(1, limit + 10, 8, 16)]
-    return Round(photo, limits, {server: {8: load(pace)} for server, pace in paces.items()})
+    return Round(photo, limits, {server: {8: Measured(load(pace), 25.0)} for server, pace in paces.items()})
 
 
 def test_a_cell_is_the_median_over_rounds():
@@ -53,7 +53,11 @@ def test_ours_stands_beside_the_faster_peer_with_the_same_engine():
 
 
 def test_the_table_counts_what_was_not_answered():
-    failed = Round("500x375", [Limit(100, 1, 8, 16)], {OURS: {1: load(9.0, num_refused=2, num_lost=1, num_pending=4)}})
+    failed = Round(
+        "500x375",
+        [Limit(100, 1, 8, 16)],
+        {OURS: {1: Measured(load(9.0, num_refused=2, num_lost=1, num_pending=4), 25.0)}},
+    )
 
     assert cells_of([failed])[0].num_failed == 7
 
@@ -64,7 +68,7 @@ def test_the_table_has_a_line_for_each_photo_server_and_number_of_clients():
     lines = to_markdown(cells_of(rounds)).splitlines()
 
     assert len(lines) == 2 + 6
-    assert lines[2] == "| 500x375 | 8 | ours | 66.0 | 66.0-66.0 | 10 | 20 | 0 | 0.66 | 1.32 |"
+    assert lines[2] == "| 500x375 | 8 | ours | 66.0 | 66.0-66.0 | 10 | 20 | 25 | 0 | 0.66 | 1.32 |"
     assert lines[5].startswith("| 4032x3024 | 8 | ours | 60.0 |")
 
 
@@ -84,8 +88,8 @@ def test_a_peer_answers_what_ours_answers(peer: Peer, service: RunningService, t
     content_type = f"multipart/form-data; boundary={boundary}"
     ours = send(f"{service.url}/api/predict/?model=fruit", body, content_type=content_type)
 
-    with running(peer, Service(service).served("fruit"), tmp_path) as url:
-        theirs = send(url, body, content_type=content_type)
+    with running(peer, Service(service).served("fruit"), tmp_path) as theirs_at:
+        theirs = send(theirs_at.url, body, content_type=content_type)
 
     assert (ours.status, theirs.status) == (200, 200), theirs.text
     wanted = {score["label"]: score["score"] for score in ours.body["scores"]}
