@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils.timezone import now
 
+from recognizer.predictions.admin import desk_question
 from recognizer.predictions.desk import Order
 from recognizer.predictions.models import Prediction, Review
 from tests.admin.rows import answered, failed, labelled_version, pending
@@ -78,6 +79,13 @@ def test_no_query_of_a_page_reads_a_whole_table(boss: Client, page: str, queries
     found = {str(query): scans_of(boss, reverse(page), query) for query in queries}
 
     assert not {query: scans for query, scans in found.items() if scans}
+
+
+@pytest.mark.parametrize("order", [Order.SCORE, Order.LABEL])
+def test_the_desk_of_a_large_model_goes_along_the_order(boss: Client, monkeypatch: pytest.MonkeyPatch, order: Order):
+    monkeypatch.setattr(desk_question, "MAX_SORTED", 1)
+
+    assert not scans_of(boss, reverse("admin:predictions_desk_tiles"), {"order": order})
 
 
 def test_upload_and_work_read_no_whole_table(client: Client):

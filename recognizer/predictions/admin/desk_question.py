@@ -15,6 +15,7 @@ from recognizer.registry.models import Label, ModelVersion, RegisteredModel
 KNOWN = {"yes": True, "no": False, "unsaid": None}
 MAIN = ("queue", "model", "order")
 KEYS = ("verdict", "label", "score_from", "score_to", "version", "q", "disagrees")  # filters with an index of their own
+MAX_SORTED = 10_000
 UNREVIEWED = ("", "Not reviewed")
 
 
@@ -77,8 +78,23 @@ class Question(forms.Form):
 
     def answers(self, *, in_order: Order = Order.NEWEST) -> PredictionQuerySet:
         """All answers that fit the filters, reviewed or not; `in_order` says how they will be read."""
-        is_keyed = in_order in (Order.SCORE, Order.LABEL) or any(self.cleaned_data.get(name) for name in KEYS)
-        rows = Prediction.objects.answers_of(self.model_asked, is_keyed=is_keyed)
+        is_keyed = any(self.cleaned_data.get(name) for name in KEYS)
+        is_keyed = is_keyed or (in_order in (Order.SCORE, Order.LABEL) and self._has_many)
+        if is_keyed not in self._narrowed:
+            self._narrowed[is_keyed] = self._narrow(Prediction.objects.answers_of(self.model_asked, is_keyed=is_keyed))
+        return self._narrowed[is_keyed]
+
+    @cached_property
+    def _has_many(self) -> bool:
+        """Whether the model has more answers than are sorted for a page; fewer are found by the model's index."""
+        return Prediction.objects.answers_of(self.model_asked)[MAX_SORTED : MAX_SORTED + 1].exists()
+
+    @cached_property
+    def _narrowed(self) -> dict[bool, PredictionQuerySet]:
+        """Made once: a search asks the database for labels and files before it is part of a query."""
+        return {}
+
+    def _narrow(self, rows: PredictionQuerySet) -> PredictionQuerySet:
         for name, narrow in FILTERS.items():
             if self.cleaned_data.get(name) not in (None, ""):
                 rows = narrow(rows, self.cleaned_data[name])
