@@ -18,6 +18,7 @@ from tests.postgres import postgres_server
 
 LIMIT_MS = 300.0
 SIZES = [1_000, 100_000, 1_000_000]
+MAX_PENDING = "100000"  # as many as wait in the folder: an upload is to be stored, not refused
 DATABASES = ["sqlite", "postgresql"]
 EXAMPLES = """examples:
   python -m bench.growth
@@ -58,7 +59,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def measure(database: str, size: int, options: argparse.Namespace) -> dict[str, list[float]]:
     """p95 and processor time by page."""
     with tempfile.TemporaryDirectory(prefix="recognizer-growth-") as folder, _database(database) as url:
-        environment = {**os.environ, "RECOGNIZER_DATA_DIR": folder, **url}
+        environment = {**os.environ, "RECOGNIZER_DATA_DIR": folder, "RECOGNIZER_MAX_PENDING": MAX_PENDING, **url}
         print(f"... {database}, {size:,}: fill", file=sys.stderr, flush=True)
         _run(environment, "bench.fill", "--predictions", size)
         print(f"... {database}, {size:,}: pages", file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -157,7 +158,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="those whose name begins so, such as history")
     given = parser.parse_args()
     chosen = {name: ask for name, ask in requests().items() if name.startswith(given.only)}
-    print(json.dumps({name: measure(ask, repeats=given.repeats) for name, ask in chosen.items()}))
+    print(json.dumps({name: _told(name, measure(ask, repeats=given.repeats)) for name, ask in chosen.items()}))
+
+
+def _told(name: str, figures: tuple[float, float]) -> tuple[float, float]:
+    """The figures, and a line about them beside the result."""
+    print(f"{name:32} p95 {figures[0]:6.0f} ms   cpu {figures[1]:6.0f} ms", file=sys.stderr, flush=True)
+    return figures
 
 
 if __name__ == "__main__":

@@ -58,15 +58,16 @@ class Plan:
 def measure_round(plan: Plan, photo: Path, *, say: Say) -> Round:
     """Only the server that is measured runs. Raises ServiceFailed and PeerFailed."""
     served = describe_served(plan, say=say)
-    say(f"{photo.stem}: limit")
     before = measure_limit(served, photo, seconds=plan.seconds)
+    say(f"{photo.stem}: limit {before.per_second} images/s")
     loads = {OURS: measure_ours(plan, photo, say=say)}
     for peer in plan.peers:
         with running(peer, served, plan.folder) as one:
             server = Server(peer.title, one.url, one.cpu_seconds)
             loads[peer.title] = _loads(plan, server, photo, say=say)
-    say(f"{photo.stem}: limit again")
-    return Round(photo.stem, [before, measure_limit(served, photo, seconds=plan.seconds)], loads)
+    after = measure_limit(served, photo, seconds=plan.seconds)
+    say(f"{photo.stem}: limit {after.per_second} images/s")
+    return Round(photo.stem, [before, after], loads)
 
 
 def describe_served(plan: Plan, *, say: Say) -> Served:
@@ -86,9 +87,12 @@ def measure_ours(plan: Plan, photo: Path, *, say: Say) -> dict[int, Measured]:
 def _loads(plan: Plan, server: Server, photo: Path, *, say: Say) -> dict[int, Measured]:
     loads = {}
     for num_clients in plan.clients:
-        say(f"{photo.stem}: {server.name}, {num_clients} clients")
         used = server.cpu_seconds()
         load = Load(**run("bench.client", server.url, photo, num_clients, plan.seconds))
         cpu_ms = 1000 * (server.cpu_seconds() - used) / max(1, load.num_sent)
         loads[num_clients] = Measured(load, round(cpu_ms, 1))
+        figures = (
+            f"{load.per_second} req/s, p50 {load.p50_ms} ms, p95 {load.p95_ms} ms, {cpu_ms:.1f} ms of processor time"
+        )
+        say(f"{photo.stem}: {server.name}, {num_clients} clients: {figures}")
     return loads

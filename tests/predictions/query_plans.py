@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
 GROWING = {"predictions_prediction", "predictions_uploadedimage", "predictions_blob", "predictions_review"}
 
@@ -47,8 +47,9 @@ def _sqlite_scans(statement: Statement) -> list[str]:
         cursor.execute(f"EXPLAIN QUERY PLAN {statement.sql}", statement.params)
         steps = [row[3] for row in cursor.fetchall()]
     scans = [step for step in steps if step.startswith("SCAN ") and _is_growing(step.split()[1], statement.sql)]
-    # Along an index: as far as the limit asks, and no sort comes between.
-    return [step for step in scans if " INDEX " not in step or "LIMIT" not in statement.sql]
+    # Along an index as far as a limit asks, unless all is sorted first.
+    is_limited = "LIMIT" in statement.sql and "USE TEMP B-TREE FOR ORDER BY" not in steps
+    return [step for step in scans if " INDEX " not in step or not is_limited]
 
 
 def _is_growing(name: str, sql: str) -> bool:
@@ -57,20 +58,21 @@ def _is_growing(name: str, sql: str) -> bool:
 
 
 def _postgres_scans(statement: Statement) -> list[str]:
-    with connection.cursor() as cursor:
-        # A small table is always read whole. What remains has no index that could help.
-        cursor.execute("SET LOCAL enable_seqscan = off")
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Small tables are always read whole, also for a join. What remains has no index that could help.
+        for way in ("seqscan", "hashjoin", "mergejoin"):
+            cursor.execute(f"SET LOCAL enable_{way} = off")
         cursor.execute(f"EXPLAIN (FORMAT JSON) {statement.sql}", statement.params)
         (found,) = cursor.fetchone()
-        cursor.execute("SET LOCAL enable_seqscan = on")
+        transaction.set_rollback(True)  # undoes the settings
     plan = json.loads(found) if isinstance(found, str) else found
-    return [str(node) for node in _reading_all(plan[0]["Plan"], is_limited=False)]
+    return list(_reading_all(plan[0]["Plan"], is_limited=False))
 
 
 def _reading_all(node: dict[str, Any], *, is_limited: bool) -> Iterator[str]:
-    is_limited = is_limited or node["Node Type"] == "Limit"
     kind = node["Node Type"]
-    if node.get("Relation Name") in GROWING and kind != "Bitmap Heap Scan":
+    is_limited = (is_limited or kind == "Limit") and kind not in ("Sort", "Hash", "Materialize")
+    if node.get("Relation Name") in GROWING and kind.endswith("Scan") and kind != "Bitmap Heap Scan":
         is_ordered = kind.startswith("Index") and (is_limited or "Index Cond" in node)
         if not is_ordered:
             yield f"{kind} on {node['Relation Name']}"
