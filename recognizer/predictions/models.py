@@ -120,6 +120,11 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
             hidden_status=Prediction.Status.SUCCEEDED, hidden_model=model.pk if model else 0
         )
 
+    def with_known(self, known: bool | None) -> Self:
+        """Answers that say so, asked in the words of the index: to SQLite a bare "not known" is no equality."""
+        asked = Q(known=None) if known is None else Q(known__in=[known])
+        return self.filter(asked, score__isnull=False)
+
     def has_pending(self) -> bool:
         """Whether anything waits: one cheap look, without a transaction, which on SQLite is a lock."""
         return self.count_pending(1) > 0
@@ -237,6 +242,9 @@ class Prediction(models.Model):
             models.Index(fields=["model", "status", "-created_at", "-id"], name="prediction_answers"),
             models.Index(fields=["version", "-created_at"], name="prediction_by_version"),
             models.Index(fields=["score"], name="prediction_by_score"),
+            models.Index(
+                fields=["known", "-created_at", "-id"], name="prediction_by_known", condition=Q(score__isnull=False)
+            ),
             # Also the queue, read backwards: SQLite does not use a partial index for it.
             models.Index(fields=["status", "-created_at", "-id"], name="prediction_by_status"),
             models.Index(fields=["lease_until"], name="prediction_leased", condition=Q(status="running")),

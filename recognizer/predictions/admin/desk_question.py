@@ -14,7 +14,8 @@ from recognizer.registry.models import Label, ModelVersion, RegisteredModel
 
 KNOWN = {"yes": True, "no": False, "unsaid": None}
 MAIN = ("queue", "model", "order")
-KEYS = ("verdict", "label", "score_from", "score_to", "version", "q", "disagrees")  # filters with an index of their own
+# Filters with an index of their own.
+KEYS = ("verdict", "label", "score_from", "score_to", "known", "version", "q", "disagrees")
 MAX_SORTED = 10_000
 UNREVIEWED = ("", "Not reviewed")
 
@@ -125,7 +126,7 @@ FILTERS: dict[str, Callable[[PredictionQuerySet, Any], PredictionQuerySet]] = {
     "label": _by_label,
     "score_from": _by_score("score__gte"),
     "score_to": _by_score("score__lte"),
-    "known": lambda rows, word: rows.filter(known=KNOWN[word]),
+    "known": lambda rows, word: rows.with_known(KNOWN[word]),
     "version": lambda rows, number: rows.filter(version__number=number),
     "created_at_from": lambda rows, day: rows.filter(created_at__gte=midnight(day)),
     "created_at_to": lambda rows, day: rows.filter(created_at__lt=midnight_after(day)),

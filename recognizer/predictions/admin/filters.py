@@ -108,10 +108,8 @@ class KnownFilter(DropdownFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("yes", "One of my classes"), ("no", "None of my classes"), ("unsaid", "Not calibrated")]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
-        if self.value() not in self.values:
-            return queryset
-        return queryset.filter(status=Prediction.Status.SUCCEEDED, known=self.values[self.value()])
+    def queryset(self, request: HttpRequest, queryset: PredictionQuerySet) -> QuerySet[Prediction]:
+        return queryset.with_known(self.values[self.value()]) if self.value() in self.values else queryset
 
 
 class VerdictFilter(DropdownFilter):
