@@ -81,8 +81,8 @@ def test_no_query_of_a_page_reads_a_whole_table(boss: Client, page: str, queries
     assert not {query: scans for query, scans in found.items() if scans}
 
 
-@pytest.mark.parametrize("order", [Order.SCORE, Order.LABEL])
-def test_the_desk_of_a_large_model_goes_along_the_order(boss: Client, monkeypatch: pytest.MonkeyPatch, order: Order):
+@pytest.mark.parametrize("order", Order.values)
+def test_the_desk_of_a_large_model_goes_along_the_order(boss: Client, monkeypatch: pytest.MonkeyPatch, order: str):
     monkeypatch.setattr(desk_question, "MAX_SORTED", 1)
 
     assert not scans_of(boss, reverse("admin:predictions_desk_tiles"), {"order": order})

@@ -80,7 +80,8 @@ class Question(forms.Form):
     def answers(self, *, in_order: Order = Order.NEWEST) -> PredictionQuerySet:
         """All answers that fit the filters, reviewed or not; `in_order` says how they will be read."""
         is_keyed = any(self.cleaned_data.get(name) for name in KEYS)
-        is_keyed = is_keyed or (in_order in (Order.SCORE, Order.LABEL) and self._has_many)
+        # The newest alone lie in the index of the model. The useful and the reported begin with rows named by key.
+        is_keyed = is_keyed or (in_order != Order.NEWEST and self._has_many)
         if is_keyed not in self._narrowed:
             self._narrowed[is_keyed] = self._narrow(Prediction.objects.answers_of(self.model_asked, is_keyed=is_keyed))
         return self._narrowed[is_keyed]
