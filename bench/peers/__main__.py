@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from dataclasses import asdict
@@ -28,6 +29,7 @@ def main() -> int:
     if not PYTHON.exists():
         print("The peers are not installed. Run: make bench-peers", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that no peer is left running
     try:
         rounds = measure(options)
     except (ServiceFailed, PeerFailed) as failure:

@@ -14,6 +14,7 @@ from pathlib import Path
 from bench.peers.network import ARTIFACT, DOCUMENTED, SAME_ENGINE, SPEC, WAY
 from bench.service import Served, children_of, cpu_seconds_of, free_port
 from recognizer.supervisor.options import PROJECT_DIR
+from recognizer.supervisor.orphans import wrapped
 
 PYTHON = PROJECT_DIR / "build" / "peers-venv" / "bin" / "python"
 START_SECONDS = 90.0
@@ -79,7 +80,7 @@ def running(peer: Peer, served: Served, folder: Path) -> Iterator[RunningPeer]:
     said = folder / f"{peer.name}-{peer.way}.out"
     with said.open("wb") as output:
         process = subprocess.Popen(
-            [PYTHON, *(str(port) if word == "PORT" else word for word in peer.arguments)],
+            wrapped([str(PYTHON), *_with_port(peer, port)], stop_signal=signal.SIGTERM),
             cwd=PROJECT_DIR,
             env=_environment(peer, served, folder),
             stdout=output,
@@ -91,6 +92,10 @@ def running(peer: Peer, served: Served, folder: Path) -> Iterator[RunningPeer]:
         yield RunningPeer(f"http://127.0.0.1:{port}/predict", process.pid)
     finally:
         _stop(process)
+
+
+def _with_port(peer: Peer, port: int) -> list[str]:
+    return [str(port) if word == "PORT" else word for word in peer.arguments]
 
 
 def _environment(peer: Peer, served: Served, folder: Path) -> dict[str, str]:
@@ -118,10 +123,12 @@ def _answers(url: str) -> bool:
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End the whole session: both peers have children that outlive a main process that was killed."""
+    """End all its processes: both peers have children that outlive a main process that was killed."""
+    family = _family(process.pid)
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    for pid in family:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.wait()
