@@ -1,6 +1,6 @@
 # Every target does its own set-up. `make help` lists them.
 .POSIX:
-.PHONY: help serve test test-slow test-long storm check bench bench-train lock venv
+.PHONY: help serve test test-slow test-long storm check bench bench-peers bench-train lock venv
 
 PYTHON_BIN = .venv/bin/python
 # manage.py writes a key and a database where it runs: checks get a folder of their own.
@@ -50,13 +50,18 @@ bench: ## requests a second of a fresh service, beside the limit of this machine
 	@requirements/install.sh runtime ml dev
 	@exec $(PYTHON_BIN) -m bench $(ARGS)
 
+bench-peers: ## the same beside LitServe and BentoML on the same model, machine and run (ARGS=--help)
+	@requirements/install.sh runtime ml dev
+	@VENV=build/peers-venv requirements/install.sh peers
+	@exec $(PYTHON_BIN) -m bench.peers $(ARGS)
+
 bench-train: ## photos a second of training, beside torchvision's reference loop (ARGS=--help)
 	@requirements/install.sh runtime ml dev
 	@exec $(PYTHON_BIN) -m bench.training $(ARGS)
 
 lock: ## compile requirements/*.in to exact, hashed files
 	@requirements/install.sh runtime ml dev
-	cd requirements && for name in runtime ml dev; do ../$(COMPILE) $$name.in -o $$name.txt || exit 1; done
+	cd requirements && for name in runtime ml dev peers; do ../$(COMPILE) $$name.in -o $$name.txt || exit 1; done
 
 venv: ## only install the packages, for the editor
 	@requirements/install.sh runtime ml dev

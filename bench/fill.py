@@ -10,6 +10,7 @@ import os
 import random
 import uuid
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import django
@@ -23,11 +24,13 @@ from django.db import transaction  # noqa: E402
 from django.utils.timezone import now  # noqa: E402
 from PIL import Image  # noqa: E402
 
+from bench.copies import copy_rows  # noqa: E402
 from recognizer.predictions import blobs  # noqa: E402
 from recognizer.predictions.models import Blob, Feedback, Prediction, Review, UploadedImage  # noqa: E402
 from recognizer.registry.models import Label, LoadedVersion, ModelVersion, Promotion, RegisteredModel  # noqa: E402
 
 CHUNK_ROWS = 2_000
+MAX_MADE = 50_000  # the ORM makes three thousand in a second
 ROWS_PER_BLOB = 100
 NUM_PICTURES = 12  # blobs beyond share their look, not their bytes' name
 FRUITS = ["apple", "banana", "cherry", "grape", "kiwi", "lemon", "mango", "orange", "pear", "plum"]
@@ -41,8 +44,17 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=1_000, help="classes of the larger model")
     given = parser.parse_args()
     call_command("migrate", verbosity=0)
-    fill(given.predictions, num_labels=given.labels)
+    fill_and_copy(given.predictions, num_labels=given.labels)
     print(f"{Prediction.objects.count():,} recognitions, {Review.objects.count():,} reviews")
+
+
+def fill_and_copy(num_predictions: int, *, num_labels: int) -> None:
+    """Add this many recognitions: the first MAX_MADE or less row by row, the others as copies of them."""
+    num_made = min(num_predictions, MAX_MADE)
+    if num_predictions % num_made:
+        raise SystemExit(f"Above {MAX_MADE:,} choose a multiple of it.")
+    fill(num_made, num_labels=num_labels)
+    copy_rows(num_predictions // num_made - 1)
 
 
 def fill(num_predictions: int, *, num_labels: int = 1_000, seed: int = 1) -> None:
@@ -58,6 +70,7 @@ def fill(num_predictions: int, *, num_labels: int = 1_000, seed: int = 1) -> Non
             _create_chunk(times, models=models, people=people, pictures=pictures, chance=chance)
 
 
+@cache
 def _thing_names(number: int) -> list[str]:
     return [f"thing-{position:04}" for position in range(number)]
 

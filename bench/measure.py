@@ -65,13 +65,13 @@ def measure_table(
 ) -> Table:
     """The table of one model and photo. Each figure takes a process of its own and leaves nothing to the next."""
     say(f"{served.name}, {photo.stem}: limit")
-    before = _limit(served, photo, seconds=seconds)
+    before = measure_limit(served, photo, seconds=seconds)
     loads = []
     for num_clients in clients:
         say(f"{served.name}, {photo.stem}: {num_clients} clients")
         loads.append(_load(service, served, photo, num_clients=num_clients, seconds=seconds))
     say(f"{served.name}, {photo.stem}: limit again")
-    limits = [before, _limit(served, photo, seconds=seconds)]
+    limits = [before, measure_limit(served, photo, seconds=seconds)]
     per_second = _mean([limit.per_second for limit in limits])
     return Table(
         model=served.name,
@@ -87,21 +87,23 @@ def measure_table(
     )
 
 
-def _limit(served: Served, photo: Path, *, seconds: float) -> Limit:
-    return Limit(**_run("bench.limit", served.folder, served.spec, photo, seconds * LIMIT_SHARE))
+def measure_limit(served: Served, photo: Path, *, seconds: float) -> Limit:
+    """The limit in a process of its own, two ways in half of `seconds` each."""
+    return Limit(**run("bench.limit", served.folder, served.spec, photo, seconds * LIMIT_SHARE))
 
 
 def _load(
     service: Service, served: Served, photo: Path, *, num_clients: int, seconds: float
 ) -> tuple[Load, dict[str, float]]:
     used = service.cpu_seconds()
-    load = Load(**_run("bench.client", service.predict_url(served.name), photo, num_clients, seconds))
+    load = Load(**run("bench.client", service.predict_url(served.name), photo, num_clients, seconds))
     num_requests = max(1, load.num_sent)
     spent = service.cpu_seconds()
     return load, {name: round(1000 * (spent[name] - used.get(name, 0)) / num_requests, 2) for name in spent}
 
 
-def _run(module: str, *arguments: object) -> dict[str, Any]:
+def run(module: str, *arguments: object) -> dict[str, Any]:
+    """The line of JSON that a module of this bench prints, run by itself."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(command, cwd=PROJECT_DIR, check=True, stdout=subprocess.PIPE)
     return dict(json.loads(done.stdout))

@@ -79,19 +79,19 @@ class Service:
         """Processor time so far of each program of the service, its children's included. Empty without /proc."""
         used: dict[str, float] = {}
         for name, pid in self._family():
-            used[name] = used.get(name, 0.0) + _cpu_seconds(pid)
+            used[name] = used.get(name, 0.0) + cpu_seconds_of(pid)
         return used
 
     def _family(self) -> list[tuple[str, int]]:
         rows = json.loads((run_dir(self.options.data_dir) / "children.json").read_text())
         programs = [(row["name"], row["pid"]) for row in rows if Path(f"/proc/{row['pid']}").exists()]
-        return programs + [(name, child) for name, pid in programs for child in _children(pid)]
+        return programs + [(name, child) for name, pid in programs for child in children_of(pid)]
 
 
 @contextmanager
 def fresh_service(data_dir: Path) -> Iterator[Service]:
     """A ready service in this folder, stopped at the end. Raises ServiceFailed."""
-    options = Options(host="127.0.0.1", port=_free_port(), data_dir=data_dir, has_own_broker=True)
+    options = Options(host="127.0.0.1", port=free_port(), data_dir=data_dir, has_own_broker=True)
     kept = {name: value for name, value in options.environment().items() if name not in NEVER_PASSED_ON}
     said = data_dir / "supervisor.out"
     with said.open("wb") as output:
@@ -119,13 +119,15 @@ def _wait_ready(process: subprocess.Popen[bytes], options: Options, said: Path) 
         time.sleep(0.2)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """The processes that this one has started. Empty without /proc."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:  # not Linux, or a kernel without this file
@@ -139,7 +141,8 @@ def _role(name: str, pid: int) -> str:
     return f"{name}, child" if "spawn_main" in command else name
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds_of(pid: int) -> float:
+    """Processor time of one process so far."""
     # Fields 14 and 15 of proc(5), in ticks; the second field is a name that may hold anything.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -89,6 +89,7 @@ class UploadedImage(models.Model):
 
     class Meta:
         verbose_name = "uploaded image"
+        indexes = [models.Index(fields=["-created_at"], name="uploaded_newest")]
 
     def __str__(self) -> str:
         return self.file_name or str(self.pk)
@@ -110,15 +111,20 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
         """Answers without a verdict."""
         return self.without_verdict().filter(status=Prediction.Status.SUCCEEDED)
 
-    def answers_of(self, model: RegisteredModel | None) -> Self:
-        """All answers of a model, for queries that bring an order or keys along which they should go."""
-        if connection.vendor != "sqlite":
+    def answers_of(self, model: RegisteredModel | None, *, is_keyed: bool = False) -> Self:
+        """All answers of a model. `is_keyed`: for a query that brings an order or keys along which it should go."""
+        if not is_keyed or connection.vendor != "sqlite":
             return self.filter(status=Prediction.Status.SUCCEEDED, model=model)
         # SQLite believes that an equality leaves ten rows, and would sort half the table: not to be found by an index.
         hidden = {"hidden_status": Coalesce("status", Value("")), "hidden_model": Coalesce("model_id", Value(0))}
         return self.alias(**hidden).filter(
             hidden_status=Prediction.Status.SUCCEEDED, hidden_model=model.pk if model else 0
         )
+
+    def with_known(self, known: bool | None) -> Self:
+        """Answers that say so, asked in the words of the index: to SQLite a bare "not known" is no equality."""
+        asked = Q(known=None) if known is None else Q(known__in=[known])
+        return self.filter(asked, score__isnull=False)
 
     def has_pending(self) -> bool:
         """Whether anything waits: one cheap look, without a transaction, which on SQLite is a lock."""
@@ -235,8 +241,12 @@ class Prediction(models.Model):
             models.Index(fields=["visitor", "-created_at", "-id"], name="prediction_of_visitor"),
             models.Index(fields=["label", "-created_at"], name="prediction_by_label"),
             models.Index(fields=["model", "-created_at"], name="prediction_by_model"),
+            models.Index(fields=["model", "status", "-created_at", "-id"], name="prediction_answers"),
             models.Index(fields=["version", "-created_at"], name="prediction_by_version"),
             models.Index(fields=["score"], name="prediction_by_score"),
+            models.Index(
+                fields=["known", "-created_at", "-id"], name="prediction_by_known", condition=Q(score__isnull=False)
+            ),
             # Also the queue, read backwards: SQLite does not use a partial index for it.
             models.Index(fields=["status", "-created_at", "-id"], name="prediction_by_status"),
             models.Index(fields=["lease_until"], name="prediction_leased", condition=Q(status="running")),

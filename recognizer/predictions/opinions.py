@@ -105,7 +105,10 @@ class Review(AppendOnly):
 
     class Meta:
         ordering = ["-pk"]
-        indexes = [models.Index(fields=["prediction", "-id"], name="review_newest")]
+        indexes = [
+            models.Index(fields=["prediction", "-id"], name="review_newest"),
+            models.Index(fields=["verdict", "prediction"], name="review_by_verdict"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.verdict} {self.label or ''}".strip()

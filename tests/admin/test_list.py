@@ -9,6 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
+from recognizer.predictions.admin import filters
 from recognizer.predictions.models import Prediction, Review
 from recognizer.predictions.review import record
 from recognizer.registry.models import Label
@@ -172,6 +173,15 @@ def test_search_finds_id_label_and_file(client: Client) -> None:
         assert listed(client, q=term) == {row}, term
     assert listed(client, q="no such thing") == set()
     assert len(listed(client, q="   ")) == 2
+
+
+def test_file_names_are_searched_in_the_newest_uploads(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "MAX_FILES_SEARCHED", 2)
+    staff(client, "predictions.view_prediction")
+    version = labelled_version()
+    rows = [answered(version, file_name="holiday.jpg") for _ in range(3)]
+
+    assert listed(client, q="holiday") == set(rows[1:])
 
 
 def test_search_for_an_id_reads_no_other_rows(client: Client) -> None:

@@ -86,7 +86,8 @@ def tiles(request: StaffRequest) -> HttpResponse:
         found = next_claims(question.answers(), offset=offset, size=TILES)
         left = total = _count(unsettled_claims(question.answers()))
     else:
-        found = next_tiles(question.rows(), question.in_order, offset=offset, size=TILES)
+        order = question.in_order
+        found = next_tiles(question.rows(in_order=order), order, offset=offset, size=TILES)
         left, total = _count(question.rows()), _count(question.answers())
     shown = {"tiles": tiles_as_json(found), "left": left, "total": total, "max_counted": MAX_COUNTED}
     return JsonResponse(shown, headers={"Cache-Control": "no-store"})

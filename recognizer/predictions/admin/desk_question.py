@@ -14,6 +14,9 @@ from recognizer.registry.models import Label, ModelVersion, RegisteredModel
 
 KNOWN = {"yes": True, "no": False, "unsaid": None}
 MAIN = ("queue", "model", "order")
+# Filters with an index of their own.
+KEYS = ("verdict", "label", "score_from", "score_to", "known", "version", "q", "disagrees")
+MAX_SORTED = 10_000
 UNREVIEWED = ("", "Not reviewed")
 
 
@@ -74,20 +77,37 @@ class Question(forms.Form):
         models = RegisteredModel.objects.all()
         return models.filter(pk__in=[newest]).first() or models.first()
 
-    def answers(self) -> PredictionQuerySet:
-        """All answers that fit the filters, reviewed or not."""
-        rows = Prediction.objects.answers_of(self.model_asked)
+    def answers(self, *, in_order: Order = Order.NEWEST) -> PredictionQuerySet:
+        """All answers that fit the filters, reviewed or not; `in_order` says how they will be read."""
+        is_keyed = any(self.cleaned_data.get(name) for name in KEYS)
+        # The newest alone lie in the index of the model. The useful and the reported begin with rows named by key.
+        is_keyed = is_keyed or (in_order != Order.NEWEST and self._has_many)
+        if is_keyed not in self._narrowed:
+            self._narrowed[is_keyed] = self._narrow(Prediction.objects.answers_of(self.model_asked, is_keyed=is_keyed))
+        return self._narrowed[is_keyed]
+
+    @cached_property
+    def _has_many(self) -> bool:
+        """Whether the model has more answers than are sorted for a page; fewer are found by the model's index."""
+        return Prediction.objects.answers_of(self.model_asked)[MAX_SORTED : MAX_SORTED + 1].exists()
+
+    @cached_property
+    def _narrowed(self) -> dict[bool, PredictionQuerySet]:
+        """Made once: a search asks the database for labels and files before it is part of a query."""
+        return {}
+
+    def _narrow(self, rows: PredictionQuerySet) -> PredictionQuerySet:
         for name, narrow in FILTERS.items():
             if self.cleaned_data.get(name) not in (None, ""):
                 rows = narrow(rows, self.cleaned_data[name])
         return rows
 
-    def rows(self) -> PredictionQuerySet:
+    def rows(self, *, in_order: Order = Order.NEWEST) -> PredictionQuerySet:
         """The answers of the queue: those without a verdict, unless one is asked for."""
-        verdict = self.cleaned_data.get("verdict")
+        verdict, answers = self.cleaned_data.get("verdict"), self.answers(in_order=in_order)
         if not verdict:
-            return self.answers().without_verdict()
-        return self.answers().filter(pk__in=Review.objects.newest().filter(verdict=verdict).values("prediction"))
+            return answers.without_verdict()
+        return answers.filter(pk__in=Review.objects.newest().filter(verdict=verdict).values("prediction"))
 
 
 def _by_label(rows: PredictionQuerySet, words: str) -> PredictionQuerySet:
@@ -107,7 +127,7 @@ FILTERS: dict[str, Callable[[PredictionQuerySet, Any], PredictionQuerySet]] = {
     "label": _by_label,
     "score_from": _by_score("score__gte"),
     "score_to": _by_score("score__lte"),
-    "known": lambda rows, word: rows.filter(known=KNOWN[word]),
+    "known": lambda rows, word: rows.with_known(KNOWN[word]),
     "version": lambda rows, number: rows.filter(version__number=number),
     "created_at_from": lambda rows, day: rows.filter(created_at__gte=midnight(day)),
     "created_at_to": lambda rows, day: rows.filter(created_at__lt=midnight_after(day)),

@@ -21,6 +21,7 @@ from recognizer.registry.models import Label, ModelVersion
 
 MAX_COUNTED = 10_000
 MAX_FILES_FOUND = 300  # newest first; who wants older ones adds letters or a date
+MAX_FILES_SEARCHED = 100_000  # newest first: no index helps with a part of a name, and a million take a second
 HEX_DIGITS = 32  # of a whole id
 MAX_DIGITS = 18  # of a row's number: what fits 64 bits
 KEY_PREFIX = "key:"  # no key has a colon
@@ -107,10 +108,8 @@ class KnownFilter(DropdownFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("yes", "One of my classes"), ("no", "None of my classes"), ("unsaid", "Not calibrated")]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
-        if self.value() not in self.values:
-            return queryset
-        return queryset.filter(status=Prediction.Status.SUCCEEDED, known=self.values[self.value()])
+    def queryset(self, request: HttpRequest, queryset: PredictionQuerySet) -> QuerySet[Prediction]:
+        return queryset.with_known(self.values[self.value()]) if self.value() in self.values else queryset
 
 
 class VerdictFilter(DropdownFilter):
@@ -200,5 +199,9 @@ def _by_id(term: str) -> Q:
 
 
 def _images(term: str) -> list[uuid.UUID]:
-    named = UploadedImage.objects.filter(file_name__icontains=term).order_by("-created_at")
+    newest = UploadedImage.objects.order_by("-created_at")
+    first = newest.values_list("created_at", flat=True)[MAX_FILES_SEARCHED:][:1]
+    named = newest.filter(file_name__icontains=term)
+    for oldest in first:
+        named = named.filter(created_at__gt=oldest)
     return list(named.values_list("pk", flat=True)[:MAX_FILES_FOUND])

@@ -22,6 +22,7 @@ from recognizer.predictions.admin.actions import CorrectionForm, chosen, do_each
 from recognizer.predictions.admin.cells import ClaimCells, MomentCell
 from recognizer.predictions.admin.desk import desk_urls
 from recognizer.predictions.admin.filters import (
+    MAX_FILES_SEARCHED,
     CappedPaginator,
     DateFilter,
     KnownFilter,
@@ -96,7 +97,7 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
         ("created_at", DateFilter),
     )
     search_fields = ("id", "label", "image__file_name")
-    search_help_text = "Id, label or file name"
+    search_help_text = f"Id, label or file name (of the newest {MAX_FILES_SEARCHED:,} uploads)"
     paginator = CappedPaginator
     inlines = (FeedbackInline, ReviewInline)
     actions = ("confirm", "correct", "reject", "retry", "export", "erase")

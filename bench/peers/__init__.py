@@ -1,0 +1,1 @@
+"""Ours beside LitServe and BentoML: the same artifact, engine, preprocessing, cores and run."""
