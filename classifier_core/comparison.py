@@ -110,6 +110,13 @@ def mcnemar(gained: int, lost: int) -> float:
     return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
+def chance_of_loss(gained: int, lost: int) -> float:
+    """One-sided exact p-value (McNemar): how often luck alone would lose at least so many of these photos."""
+    from scipy.stats import binomtest
+
+    return float(binomtest(lost, gained + lost, alternative="greater").pvalue) if gained + lost else 1.0
+
+
 def _change(label: str, right_a: Any, right_b: Any, *, interval: tuple[float, float]) -> ClassChange:
     return ClassChange(
         label=label,

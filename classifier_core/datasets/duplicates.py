@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,15 @@ from classifier_core.datasets.looks import Floats, Look, Signs, hashes_of, in_pr
 # place, or one picture processed twice; of the pairs with 54 to 62 different bits about half did.
 MAX_BITS = 52  # of 256
 MIN_CORRELATION = 0.84  # of two 32 x 32 grey pictures
-# Two people write the same 1: in drawings this small only a copy that was saved again counts.
+# Two people write the same 1: of two drawings this small only a copy that was saved again counts.
 SMALL_SIDE = 64  # pixels
 MAX_BITS_SMALL = 12
 MIN_CORRELATION_SMALL = 0.98
+# So few pixels may be too few to tell a copy: of 50 photos saved anew with 32 pixels the limits above know all, with
+# 16 a third. These know all of 80 with 16 pixels, and 71 with 12; in 2 of 6,320 pairs of other photos they see a copy.
+TINY_SIDE = 48  # pixels
+MAX_BITS_TINY = 96
+MIN_CORRELATION_TINY = 0.6
 # Pooled features of a network trained on ImageNet, centred (see `_alike_features`). By eye on 40 pairs of shop photos,
 # with MobileNetV2: from 0.86 up every pair is one shelf, at 0.83 nearly every one, at 0.75 half of them. With
 # EfficientNet-Lite0 this finds 322 pairs among 780 such photos, each of one class, and 130 of the 168 of MobileNetV2.
@@ -134,9 +139,41 @@ def _alike_hashes(hashes: Signs, start: int, end: int) -> tuple[Indices, Indices
 def _is_near(one: Look, other: Look, bits: int) -> bool:
     if one.sha256 == other.sha256:
         return False  # exact duplicates are found by their bytes
-    if min(one.shorter_side, other.shorter_side) < SMALL_SIDE:
+    if max(one.shorter_side, other.shorter_side) < SMALL_SIDE:
         return bits <= MAX_BITS_SMALL and _correlation(one, other) >= MIN_CORRELATION_SMALL
     return _correlation(one, other) >= MIN_CORRELATION
+
+
+def find_doubtful(looks: Sequence[Look], *, num_new: int) -> list[tuple[int, int]]:
+    """Pairs of a tiny picture and a photo, one of them among the first `num_new`, that may be copies or may not.
+
+    Pairs that `find_duplicates` is sure of are among them. The first of a pair comes first in `looks`.
+    """
+    readable = [number for number, look in enumerate(looks) if look.grey is not None]
+    tiny = [number for number in readable if looks[number].shorter_side < TINY_SIDE]
+    photos = [number for number in readable if is_comparable(looks[number])]
+    if not tiny or not photos:
+        return []
+    hashes = hashes_of([looks[number] for number in photos])[:, 0].astype(np.float32)
+    greys = _directions(np.stack([grey for number in photos if (grey := looks[number].grey) is not None]))
+    pairs = [
+        (min(one, photos[at]), max(one, photos[at])) for one in tiny for at in _may_show(looks[one], hashes, greys)
+    ]
+    return [pair for pair in pairs if pair[0] < num_new]
+
+
+def _may_show(tiny: Look, hashes: Floats, greys: Floats) -> Indices:
+    """The positions of the photos that this may be a copy of."""
+    bits = (hashes.shape[1] - np.max(hashes_of([tiny])[0].astype(np.float32) @ hashes.T, axis=0)) / 2
+    correlation = np.max(_directions(turned(tiny.grey)) @ greys.T, axis=0)  # type: ignore[arg-type]
+    return np.flatnonzero((bits <= MAX_BITS_TINY) & (correlation >= MIN_CORRELATION_TINY))
+
+
+def _directions(greys: npt.NDArray[Any]) -> Floats:
+    """Grey pictures [N, side, side] as rows of length 1 about their mean: a product of two is their correlation."""
+    rows = greys.astype(np.float32).reshape(len(greys), -1)
+    rows -= rows.mean(1, keepdims=True)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)  # type: ignore[no-any-return]
 
 
 def _correlation(one: Look, other: Look) -> float:

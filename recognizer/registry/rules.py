@@ -1,15 +1,17 @@
 """The rules of the gate: what the figures of a judgement must be. Each says its outcome in words."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from classifier_core.comparison import chance_of_loss
 from classifier_core.engines.parity import MAX_DIFFERENCE
 
 LEAST_LOST = 2  # photos of a class, net: one alone is a tenth of ten photos, and says nothing
 ECE_STEP = 0.05  # calibration error that a page should warn of
 ALARM_STEP = 0.05  # likewise, of "none of my classes" said about photos of the classes
 SCORE_STEP = 1e-3  # between two processes with the same engine and threads
+LUCK = 0.05  # a class of few photos is refused where luck alone would lose as many less often than this
 _TINY = 1e-9  # 0.95 - 0.90 is more than 0.05 to a computer
 Outcome = Literal["passed", "refused", "warning"]
 Figures = Mapping[str, Any]
@@ -21,7 +23,7 @@ class Limits:
 
     margin: float = 0.0  # of accuracy, overall
     class_margin: float = 0.05  # of a class's recall
-    class_photos: int = 10  # test photos from which on a class is judged
+    class_photos: int = 10  # test photos from which on a class is judged by its recall alone
     latency: float = 1.5  # times what serves
 
 
@@ -51,6 +53,7 @@ def apply_rules(figures: Figures, limits: Limits) -> list[Rule]:
         _separate_process(figures),
         _calibration(figures),
         _known(figures),
+        _unseen(figures),
     ]
 
 
@@ -73,12 +76,14 @@ def _accuracy(figures: Figures, limits: Limits) -> Rule:
 
 
 def _classes(figures: Figures, limits: Limits) -> Rule:
-    losing = [row for row in _judged(figures, limits) if _loses(row, limits) and _net_loss(row) >= LEAST_LOST]
+    losing = [row for row in figures["classes"] if _is_worse(row, limits)]
     if not losing:
-        return Rule("classes", "passed", f"No class {_enough(limits)} loses more than {_margin(limits)} of recall.")
+        words = f"No class {_enough(limits)} loses more than {_margin(limits)} of recall, and no other one surely."
+        return Rule("classes", "passed", words)
     words = " ".join(
         f"{row['label']} falls from {_share(row['serving'])} to {_share(row['candidate'])} recall on "
-        f"{_photos(row['num_photos'])}: {_points(row['difference'])} (95 % interval {_interval(row)})."
+        f"{_photos(row['num_photos'])}: {_points(row['difference'])} "
+        f"(95 % interval {_interval(row)}{_luck(row, limits)})."
         for row in losing
     )
     return Rule(
@@ -102,7 +107,10 @@ def _few_photos(figures: Figures, limits: Limits) -> Rule:
         return Rule("few photos", "passed", f"Every class has {limits.class_photos} test photos or more.")
     names = _listed(small)
     return Rule(
-        "few photos", "passed", f"Judged overall only, with fewer than {limits.class_photos} photos: {names}.", small
+        "few photos",
+        "passed",
+        f"With fewer than {limits.class_photos} photos, so that only a loss beyond luck refuses: {names}.",
+        small,
     )
 
 
@@ -162,8 +170,51 @@ def _known(figures: Figures) -> Rule:
     return Rule("none of my classes", "warning" if ours > (theirs or 0) + ALARM_STEP else "passed", words)
 
 
-def _judged(figures: Figures, limits: Limits) -> Iterator[Figures]:
-    return (row for row in figures["classes"] if row["num_photos"] >= limits.class_photos)
+def _unseen(figures: Figures) -> Rule:
+    """Photos that the candidate learned from judge it too well; for what serves that is its advantage, so only told."""
+    ours, theirs = (figures["learned"][name] for name in ("candidate", "serving"))
+    words = f"{_learned(ours, 'The candidate')} {_learned(theirs, 'What serves')}"
+    if _has_learned(ours):
+        return Rule("unseen photos", "refused", f"{words} Train a candidate from another start, without these photos.")
+    is_sure = not _has_learned(theirs) and all(one["num_learned"] is not None for one in (*ours, *theirs))
+    return Rule("unseen photos", "passed" if is_sure else "warning", words)
+
+
+def _learned(line: Sequence[Figures], who: str) -> str:
+    """What is known of a version and those it started from, in a sentence."""
+    first, *starts = line
+    learned = [one for one in line if one["num_learned"]]
+    unknown = [one["version"] for one in line if one["num_learned"] is None]
+    start = f", which started from {', '.join(one['version'] for one in starts)}," if starts else ""
+    who = f"{who} ({first['version']}{start.rstrip(',')})"
+    if learned:
+        parts = ", ".join(f"{one['version']} from {one['num_learned']}" for one in learned)
+        return f"{who} learned from photos that judge it: {parts}."
+    if unknown:
+        return f"{who}: not known whether it learned from these photos, for {', '.join(unknown)} was imported."
+    return f"{who} learned from none of these photos."
+
+
+def _has_learned(line: Sequence[Figures]) -> bool:
+    return any(one["num_learned"] for one in line)
+
+
+def _is_worse(row: Figures, limits: Limits) -> bool:
+    if not _loses(row, limits) or _net_loss(row) < LEAST_LOST:
+        return False
+    return bool(row["num_photos"] >= limits.class_photos or _is_surely_worse(row, limits))
+
+
+def _is_surely_worse(row: Figures, limits: Limits) -> bool:
+    is_beyond_luck = chance_of_loss(row["gained"], row["lost"]) < LUCK
+    return is_beyond_luck and bool(row["interval"][1] < -limits.class_margin)
+
+
+def _luck(row: Figures, limits: Limits) -> str:
+    """What refuses a class of few photos."""
+    if row["num_photos"] >= limits.class_photos:
+        return ""
+    return f"; by luck with p = {chance_of_loss(row['gained'], row['lost']):.2g}"
 
 
 def _refused(figures: Figures, limits: Limits) -> set[str]:

@@ -26,7 +26,7 @@ REASONS = {
     "not_chosen": "From a source or a time that was not asked for.",
     "conflict": "Copies of one photo have different labels.",
     "copy": "A copy of a photo that is in: re-saved, resized, mirrored, turned or cropped a little.",
-    "bridge": "Resembles photos of two parts, and would mix them.",
+    "bridge": "Resembles photos of two parts, or is too small to tell whether it is a copy of a test photo.",
     "over_uploader_cap": "Its uploader has as many photos of the class as one may have.",
     "over_class_cap": "The class has as many photos as one may have.",
     "unreadable": "It cannot be read.",

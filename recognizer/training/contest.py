@@ -2,8 +2,9 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -23,6 +24,7 @@ from recognizer.registry.serving import chosen_spec, num_threads
 
 BATCH = 8
 TIMED_PHOTOS = 10  # spread over the test part: their sizes differ
+NONE_LEFT = "The test photos were erased while the versions were measured. Freeze a data set again, then judge."
 ROUNDS = 4  # of each timed photo, after one that warms up
 Progress = Callable[[str], None]
 
@@ -99,17 +101,34 @@ def _pixels(contenders: Mapping[str, Contender], photo: str) -> dict[str, Pixels
 def time_in_turn(contenders: Mapping[str, Contender], photos: Sequence[str]) -> dict[str, Any]:
     """Milliseconds from the bytes of one photo to its answer, of each contender: median and 95th percentile.
 
-    Measured in turn, so that what else the machine does slows both.
+    Measured in turn, so that what else the machine does slows both. Photos that were erased meanwhile are passed over.
+
+    Raises ClassifierError when none is left; EngineFailed, StorageUnavailable.
     """
     taken: dict[str, list[float]] = {name: [] for name in contenders}
-    chosen = photos[:: max(1, len(photos) // TIMED_PHOTOS)][:TIMED_PHOTOS]
-    for photo in chosen:
-        raw = blobs.read(photo)
+    num_photos = 0
+    for raw in islice(_left(_spread(photos)), TIMED_PHOTOS):
+        num_photos += 1
         for number in range(1 + ROUNDS):
             for name, seconds in _timed(contenders, raw, is_turned=bool(number % 2)):
                 if number:
                     taken[name].append(seconds * 1000)
-    return {"num_photos": len(chosen), **{name: _percentiles(values) for name, values in taken.items()}}
+    if not num_photos:
+        raise ClassifierError(NONE_LEFT)
+    return {"num_photos": num_photos, **{name: _percentiles(values) for name, values in taken.items()}}
+
+
+def _spread(photos: Sequence[str]) -> Iterator[str]:
+    """All of them, first some that lie apart."""
+    step = max(1, len(photos) // TIMED_PHOTOS)
+    return (photo for start in range(step) for photo in photos[start::step])
+
+
+def _left(photos: Iterable[str]) -> Iterator[bytes]:
+    """The bytes of those that were not erased since both versions answered them."""
+    for photo in photos:
+        with suppress(FileNotFoundError):
+            yield blobs.read(photo)
 
 
 def _timed(contenders: Mapping[str, Contender], raw: bytes, *, is_turned: bool) -> Iterator[tuple[str, float]]:
@@ -130,8 +149,13 @@ def _answer(contender: Contender, raw: bytes) -> Classification:
 
 
 def load_apart(contender: Contender, photos: Sequence[str]) -> dict[str, Any]:
-    """How far a fresh process's scores for one photo are from ours, or why it gave none."""
-    raw = blobs.read(next(islice(photos, 1)))
+    """How far a fresh process's scores for one photo are from ours, or why it gave none.
+
+    Raises ClassifierError when no photo is left; EngineFailed, StorageUnavailable.
+    """
+    raw = next(_left(photos), None)
+    if raw is None:
+        raise ClassifierError(NONE_LEFT)
     ours = scores_of(_answer(contender, raw))
     artifact, spec = contender.classifier.artifact, contender.classifier.engine.spec
     try:

@@ -14,8 +14,10 @@ from recognizer.registry.models import Judgement, ModelVersion, RegisteredModel,
 from recognizer.registry.rules import Limits, apply_rules, has_passed
 from recognizer.training.candidates import current_labels
 from recognizer.training.contest import Contender, answer_all, enter, load_apart, time_in_turn
+from recognizer.training.looking import lock_alive
 from recognizer.training.models import DatasetSnapshot, Judging, Part, SnapshotItem
 from recognizer.training.snapshots import LeaseLost
+from recognizer.training.unseen import find_learned
 
 MAX_FLIPPED = 60  # photos kept, of each direction
 RENEW_SECONDS = 5.0
@@ -67,7 +69,7 @@ def judge(judging: Judging, *, say: Say = lambda _: None) -> None:
         judging.fail(str(error) or "This machine has too little memory for both versions.")
         return
     with transaction.atomic():
-        row.flipped = _alive(row.flipped)
+        row.flipped = without_erased(row.flipped)
         row.save()
         if not judging.finish(judgement=row):
             raise LeaseLost(f"The {judging} is not ours any more.")
@@ -127,6 +129,7 @@ class _Measuring:
             "latency_ms": latency,
             "parity": contenders["candidate"].row.parity,
             "separate_process": load_apart(contenders["candidate"], hashes),
+            "learned": find_learned({name: one.row for name, one in contenders.items()}, hashes),
         }, find_flipped(photos, **said)
 
     def _progress(self, words: str, *, now: bool = False) -> None:
@@ -164,9 +167,13 @@ def current_keys(model: RegisteredModel) -> dict[str, str]:
     return {key: current[pk] for pk, key in model.labels.values_list("pk", "key")}
 
 
-def _alive(flipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without the photos that were erased while the versions were measured."""
-    alive = SnapshotItem.objects.alive().in_bulk([photo["item"] for photo in flipped])
+def without_erased(flipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the photos that were erased while the versions were measured.
+
+    The others are locked until the transaction ends: an erasure comes before, and is seen here, or after, and sees us.
+    """
+    items = lock_alive(SnapshotItem, [photo["item"] for photo in flipped])
+    alive = set(SnapshotItem.objects.alive().filter(pk__in=items).values_list("pk", flat=True))
     return [photo for photo in flipped if photo["item"] in alive]
 
 

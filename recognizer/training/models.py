@@ -225,6 +225,12 @@ class SnapshotQuerySet(JobQuerySet["DatasetSnapshot"]):
             newest = self.filter(model=model).aggregate(newest=Max("number"))["newest"] or 0
             return self.create(model=model, number=newest + 1, **fields)
 
+    def return_expired(self, at: datetime) -> int:
+        """As of other jobs; those that end so let go of their photos."""
+        returned = super().return_expired(at)
+        SnapshotItem.objects.filter(snapshot__in=self.filter(status=Job.Status.FAILED)).delete()
+        return returned
+
 
 class DatasetSnapshot(Job):
     """What a model may learn from and be judged by, frozen: photos, labels and parts. Never changes once it is ready.
@@ -274,23 +280,33 @@ class DatasetSnapshot(Job):
         except IntegrityError:
             return False
 
+    def fail(self, error: str) -> bool:
+        """As of other jobs. What was written of it goes, or its photos could never be removed."""
+        with transaction.atomic():
+            is_ours = super().fail(error)
+            if is_ours:
+                self.items.all().delete()
+        return is_ours
+
 
 def bury(collector: Any, field: Any, items: Any, using: str) -> None:
     """What the erasure of an upload does to snapshot items: tombstones, which only say that something was there."""
+    items = list(items.select_for_update(no_key=True).order_by("pk"))  # what judges by them comes before or after
     collector.add_field_update(field, None, items)
     for name, empty in SnapshotItem.TOMBSTONE.items():
         collector.add_field_update(SnapshotItem._meta.get_field(name), empty, items)
     collector.add_field_update(SnapshotItem._meta.get_field("erased_at"), now(), items)
     flipped = Judgement._meta.get_field("flipped")
-    for judgement, kept in _without(list(items)):
+    for judgement, kept in _without(items):
         collector.add_field_update(flipped, Value(kept, flipped), [judgement])
 
 
 def _without(items: Collection["SnapshotItem"]) -> Iterator[tuple[Judgement, list[dict[str, Any]]]]:
     """The judgements that name one of these photos, and what they keep: a label and answers go with their photo."""
     erased = {item.pk for item in items}
-    about = Judgement.objects.filter(test_state__snapshots__in={item.snapshot_id for item in items}).distinct()
-    for judgement in about.only("flipped"):
+    states = DatasetSnapshot.objects.filter(pk__in={item.snapshot_id for item in items}).values("test_state")
+    about = Judgement.objects.filter(test_state__in=states).only("flipped").order_by("pk")
+    for judgement in about.select_for_update(no_key=True):  # another erasure may strike out its photo just now
         kept = [photo for photo in judgement.flipped if photo["item"] not in erased]
         if len(kept) < len(judgement.flipped):
             yield judgement, kept

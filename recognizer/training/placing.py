@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classifier_core.datasets.duplicates import connect, find_alike, find_duplicates, is_comparable
+from classifier_core.datasets.duplicates import connect, find_alike, find_doubtful, find_duplicates, is_comparable
 from classifier_core.datasets.looks import Floats, Look
 from classifier_core.datasets.splits import assign_parts
 from recognizer.registry.models import RegisteredModel
 from recognizer.training.looking import load_looks
-from recognizer.training.models import PhotoPlace
+from recognizer.training.models import Part, PhotoPlace
 from recognizer.training.options import SnapshotOptions
 
 Pairs = Sequence[tuple[int, int]]
@@ -19,7 +19,10 @@ Pairs = Sequence[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a photo belongs. Part is empty for a newcomer that nothing says it of; BRIDGE when two parts claim it."""
+    """Where a photo belongs. Part is empty for a newcomer that nothing says it of.
+
+    It is BRIDGE when two parts claim it, or when it is too small to tell whether it is a copy of a test photo.
+    """
 
     group: int  # photos of one group show one thing
     picture: int  # photos of one picture are copies
@@ -48,8 +51,11 @@ def place_newcomers(stored: Mapping[str, Place], newcomers: Sequence[str]) -> di
     old = [sha256 for sha256 in stored if sha256 in looks and not looks[sha256][0].problem]
     if not new:
         return {}
-    copies, alike = _pairs([looks[sha256] for sha256 in (*new, *old)], num_new=len(new))
     places = [stored[sha256] for sha256 in old]
+    compared = [looks[sha256] for sha256 in (*new, *old)]
+    copies, alike = _pairs(compared, num_new=len(new))
+    unsure, doubtful = _doubts([look for look, _ in compared], copies, places)
+    alike = [*alike, *doubtful]
     pictures = _numbers(copies, len(new), [place.picture for place in places], _first_free(stored, "picture"))
     groups = connect(_among([*copies, *alike], len(new)), len(new))
     claims = _claims([*copies, *alike], groups, places)
@@ -58,8 +64,8 @@ def place_newcomers(stored: Mapping[str, Place], newcomers: Sequence[str]) -> di
     for group in groups:
         numbered.setdefault(group, min((place.group for place in claims[group]), default=free + len(numbered)))
     return {
-        sha256: Place(numbered[group], picture, _part(claims[group]))
-        for sha256, group, picture in zip(new, groups, pictures, strict=True)
+        sha256: Place(numbered[group], picture, BRIDGE if number in unsure else _part(claims[group]))
+        for number, (sha256, group, picture) in enumerate(zip(new, groups, pictures, strict=True))
     }
 
 
@@ -72,6 +78,16 @@ def _pairs(looks: Sequence[tuple[Look, Floats | None]], *, num_new: int) -> tupl
     features = np.stack([found for look, found in looks if found is not None and is_comparable(look)])
     alike = find_alike(features, num_new=sum(number < num_new for number in seen))
     return copies, [(seen[first], seen[second]) for first, second in alike]
+
+
+def _doubts(looks: Sequence[Look], copies: Pairs, places: Sequence[Place]) -> tuple[set[int], Pairs]:
+    """The tiny newcomers that may be copies of a test photo, and the other pairs that may be copies."""
+    num_new = len(looks) - len(places)
+    doubtful = find_doubtful(looks, num_new=num_new)
+    is_test = [False] * num_new + [place.part == Part.TEST for place in places]
+    of_test = {pair for pair in doubtful if is_test[pair[1]] and not is_comparable(looks[pair[0]])}
+    known = {first for first, second in copies if second >= num_new}
+    return {first for first, _ in of_test} - known, [pair for pair in doubtful if pair not in of_test]
 
 
 def _among(pairs: Pairs, num_new: int) -> list[tuple[int, int]]:

@@ -32,6 +32,7 @@ from recognizer.registry.models import Evaluation, LearnedPhoto, ModelVersion
 from recognizer.registry.serving import chosen_spec, num_threads
 from recognizer.storage import is_local, reachable
 from recognizer.training.export import materialise
+from recognizer.training.judgings import ask_for_judgement
 from recognizer.training.looking import lock_alive
 from recognizer.training.run_cleaning import drop_weights
 from recognizer.training.run_course import Course, LeaseLost
@@ -146,6 +147,8 @@ class _Execution:
             self._course.store()
             if not self._run.finish(candidate=version, eta_seconds=None):
                 raise LeaseLost(f"{self._run} is not ours any more.")
+            if version.model.desired_version():  # here: a worker that dies after its run would never ask
+                ask_for_judgement(version, by=self._run.created_by)
 
     def _version(self, trained: Trained) -> ModelVersion:
         run, sha256 = self._run, trained.artifact.sha256

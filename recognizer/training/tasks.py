@@ -12,7 +12,6 @@ from django.utils.timezone import now
 
 from recognizer.training import bell, run_course
 from recognizer.training.checkup_models import CheckUp
-from recognizer.training.judgings import ask_for_judgement
 from recognizer.training.models import DatasetSnapshot, Job, Judging, PhotoImport
 from recognizer.training.run_asking import TASK, retrain_when_due
 from recognizer.training.run_models import TrainingRun
@@ -79,8 +78,6 @@ def train_pending() -> None:
         return
     try:
         execute(run)
-        if run.candidate and run.candidate.model.desired_version():
-            ask_for_judgement(run.candidate, by=run.created_by)
     except run_course.LeaseLost as lost:
         log.warning(str(lost))
     except Exception:  # the outermost frame: torch has errors of every kind

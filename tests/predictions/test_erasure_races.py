@@ -1,17 +1,22 @@
 """An erasure and an upload of the same bytes, at once: the bytes stay exactly as long as somebody owns them."""
 
+import threading
+import time
 import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
+from django.db import connection, transaction
 
 from recognizer.predictions.erasure import erase
 from recognizer.predictions.models import Blob, Owner, Prediction, UploadedImage
-from recognizer.registry.models import RegisteredModel
+from recognizer.registry.models import Judgement, RegisteredModel
+from recognizer.training.judging_versions import without_erased
 from tests.predictions.test_claim import at_once
 from tests.recognition import blob_files, upload
+from tests.training.snapshot_rows import frozen, photo_bytes, reviewed
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 
@@ -54,3 +59,54 @@ def test_two_owners_erase_the_same_bytes_at_once(fruit_rows: RegisteredModel, me
 
     assert not Blob.objects.exists()
     assert blob_files(media) == []
+
+
+def judgement(model: RegisteredModel, rows: list[Prediction]) -> Judgement:
+    """One in which these photos flipped, not stored yet."""
+    snapshot = frozen(model)
+    items = snapshot.items.filter(image__in=[row.image for row in rows])
+    version = model.desired_version()
+    return Judgement(
+        candidate=version,
+        serving=version,
+        test_state=snapshot.test_state,
+        passed=True,
+        flipped=[{"item": item.pk, "label": item.label} for item in items],
+        **{name: {} for name in ("rules", "limits", "figures")},
+    )
+
+
+def test_photos_that_are_erased_at_once_all_leave_a_judgement(fruit_rows: RegisteredModel):
+    rows = [reviewed(photo_bytes(seed)) for seed in range(12)]
+    judged = judgement(fruit_rows, rows[:6])
+    judged.save()
+    assert len(judged.flipped) == 6
+    waiting = rows[:6]
+
+    at_once(6, lambda: erase(waiting.pop(), erased_by="visitor"))
+
+    judged.refresh_from_db()
+    assert judged.flipped == []
+
+
+def test_photo_that_is_erased_while_a_judgement_is_stored_leaves_it(fruit_rows: RegisteredModel):
+    rows = [reviewed(photo_bytes(seed)) for seed in range(12)]
+    judged = judgement(fruit_rows, rows[:1])
+
+    def erased() -> None:
+        try:
+            erase(rows[0], erased_by="visitor")
+        finally:
+            connection.close()
+
+    with transaction.atomic():
+        judged.flipped = without_erased(judged.flipped)
+        assert len(judged.flipped) == 1
+        thread = threading.Thread(target=erased)
+        thread.start()
+        time.sleep(0.5)  # an erasure that does not wait for us is over by then
+        judged.save()
+    thread.join()
+
+    assert Judgement.objects.get().flipped == []
+    assert Prediction.objects.get(pk=rows[0].pk).status == "erased"

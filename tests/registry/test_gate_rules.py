@@ -21,8 +21,13 @@ def figures(**changed: Any) -> dict[str, Any]:
         "separate_process": {"error": "", "score_difference": 0.0},
         "ece": {"candidate": 0.02, "serving": 0.02},
         "false_alarms": {"candidate": 0.05, "serving": 0.05},
+        "learned": {"candidate": [learned("v2", 0)], "serving": [learned("v1", 0)]},
         **changed,
     }
+
+
+def learned(version: str, number: int | None) -> dict[str, Any]:
+    return {"version": version, "num_learned": number}
 
 
 def accuracy(difference: float) -> dict[str, Any]:
@@ -85,7 +90,12 @@ def test_accuracy_is_told_with_its_doubt():
         (recall("apple", 10, 1), "passed"),  # one photo alone
         (recall("apple", 10, 3, 2), "passed"),  # one photo, net
         (recall("apple", 10, 2), "refused"),
-        (recall("apple", 9, 9), "passed"),  # too few photos to say so
+        (recall("apple", 9, 9), "refused"),  # few photos, and luck does not lose all of them
+        (recall("apple", 9, 5), "refused"),  # p = 0.03
+        (recall("apple", 9, 6, 1), "passed"),  # p = 0.06: luck may do that
+        (recall("apple", 9, 4), "passed"),  # p = 0.06
+        (recall("apple", 9, 7, 1), "refused"),  # p = 0.04
+        (recall("apple", 9, 5) | {"interval": [-0.8, -0.05]}, "passed"),  # the margin is not surely passed
         (recall("apple", 20, 0, 5), "passed"),
     ],
 )
@@ -101,6 +111,13 @@ def test_every_losing_class_is_named_with_its_interval():
         "apple falls from 100.0 % to 60.0 % recall on 20 test photos: -40.0 points (95 % interval -50.0 to -30.0). kiwi"
     )
     assert rule.words.endswith("At most 5 points are allowed.")
+
+
+def test_small_class_is_named_with_the_chance_that_it_is_luck():
+    rule = said("classes", classes=[recall("kiwi", 9, 9)])
+
+    assert rule.labels == ["kiwi"]
+    assert "on 9 test photos: -100.0 points (95 % interval -110.0 to -90.0; by luck with p = 0.002)." in rule.words
 
 
 def test_limits_of_a_class_can_be_set():
@@ -148,3 +165,36 @@ def test_other_rules(name: str, changed: dict[str, Any], outcome: str):
     assert rule.outcome == outcome
     assert has_passed([rule]) is (outcome != "refused")
     assert rule.words.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("candidate", "serving", "outcome", "words"),
+    [
+        (
+            [("v2", 0), ("v1", 0)],
+            [("v1", 0)],
+            "passed",
+            "(v2, which started from v1) learned from none of these photos.",
+        ),
+        ([("v2", 3)], [("v1", 0)], "refused", "The candidate (v2) learned from photos that judge it: v2 from 3."),
+        ([("v2", 0), ("v1", 3)], [("v1", 3)], "refused", "learned from photos that judge it: v1 from 3."),
+        (
+            [("v2", 0), ("v1", None)],
+            [("v3", 0)],
+            "warning",
+            "not known whether it learned from these photos, for v1",
+        ),
+        ([("v2", None), ("v1", 1)], [("v3", 0)], "refused", "v1 from 1."),
+        ([("v2", 0)], [("v1", 2)], "warning", "What serves (v1) learned from photos that judge it: v1 from 2."),
+        ([("v2", 0)], [("v1", None)], "warning", "What serves (v1): not known whether it learned from these photos"),
+    ],
+)
+def test_photos_that_judge_are_unseen(
+    candidate: list[tuple[str, int]], serving: list[tuple[str, int]], outcome: str, words: str
+):
+    lines = {"candidate": [learned(*one) for one in candidate], "serving": [learned(*one) for one in serving]}
+
+    rule = said("unseen photos", learned=lines)
+
+    assert rule.outcome == outcome
+    assert words in rule.words

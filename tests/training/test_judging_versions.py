@@ -2,7 +2,7 @@
 
 import io
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from PIL import Image
 
 from classifier_core.artifact import load_artifact
 from recognizer.predictions.erasure import erase
-from recognizer.registry.models import Judgement, Label, ModelVersion
+from recognizer.registry.models import Judgement, Label, LearnedPhoto, ModelVersion
 from recognizer.registry.promotion import PromotionRefused, promote
 from recognizer.training import contest
 from recognizer.training.judging_versions import current_keys, find_test_part, judge
 from recognizer.training.judgings import ask_for_judgement
 from recognizer.training.models import BasePhoto, Judging
+from recognizer.training.run_models import TrainingRun
 from recognizer.training.snapshots import LeaseLost
 from recognizer.training.tasks import judge_pending
 from tests.registry_rows import promoted_version, registered_version
@@ -203,6 +204,77 @@ def test_file_that_is_gone_is_left_out(fruit: Any, tmp_path: Path, media: Path):
     (media / "blobs" / gone[:2] / gone).unlink()
 
     assert judged(candidate).figures["left_out"] == {"unreadable": 1}
+
+
+@pytest.mark.parametrize("share", [0.5, 1])
+def test_photos_that_are_erased_once_they_were_answered_are_passed_over(
+    fruit: Any, tmp_path: Path, media: Path, share: float
+):
+    serves, candidate = fruit("flipped"), fruit("good")
+    photos_to_judge(serves.model, tmp_path / "photos", each=10)
+    tested = [photo.sha256 for photo in find_test_part(serves.model).photos]
+    judging = ask_for_judgement(candidate, rings=False)
+    assert judging.start()
+
+    def erased(words: str) -> None:
+        for sha256 in tested[: round(len(tested) * share)] if words == "Timing both versions" else ():
+            (media / "blobs" / sha256[:2] / sha256).unlink()
+
+    judge(judging, say=erased)
+
+    if share == 1:
+        assert judging.error.startswith("The test photos were erased while the versions were measured.")
+    else:
+        assert judging.judgement.figures["latency_ms"]["num_photos"] > 0
+
+
+def test_nobody_knows_what_imported_versions_learned_from(fruit: Any, tmp_path: Path):
+    serves, candidate = fruit("flipped"), fruit("good")
+    photos_to_judge(serves.model, tmp_path / "photos", each=10)
+
+    judgement = judged(candidate)
+
+    assert judgement.passed
+    assert rule(judgement, "unseen photos")["outcome"] == "warning"
+    assert rule(judgement, "unseen photos")["words"] == (
+        "The candidate (fruit v2): not known whether it learned from these photos, for fruit v2 was imported. "
+        "What serves (fruit v1): not known whether it learned from these photos, for fruit v1 was imported."
+    )
+
+
+def test_version_that_started_from_one_that_saw_the_test_photos_is_refused(fruit: Any, tmp_path: Path):
+    serves, candidate = fruit("flipped"), fruit("good")
+    snapshot = photos_to_judge(serves.model, tmp_path / "photos", each=10)
+    elsewhere = registered_version("shop")
+    seen = [photo.sha256 for photo in find_test_part(serves.model).photos[:3]]
+    learned_from(elsewhere, seen)
+    learned_from(candidate, snapshot.items.filter(part="train").values_list("blob_id", flat=True))
+    run = TrainingRun.objects.ask(serves.model, snapshot=snapshot, start_version=elsewhere, preset="quick")
+    TrainingRun.objects.filter(pk=run.pk).update(candidate=candidate, status="ready")
+
+    judgement = judged(candidate)
+
+    assert not judgement.passed
+    assert judgement.figures["learned"]["candidate"] == [
+        {"version": "fruit v2", "num_learned": 0},
+        {"version": "shop v1", "num_learned": 3},
+    ]
+    assert "learned from photos that judge it: shop v1 from 3." in rule(judgement, "unseen photos")["words"]
+
+
+def test_copy_of_a_test_photo_was_seen_too(fruit: Any, tmp_path: Path):
+    serves, candidate = fruit("flipped"), fruit("good")
+    photos_to_judge(serves.model, tmp_path / "photos", each=10)
+    place = serves.model.photo_places.filter(part="test").first()
+    copy = "c" * 64
+    serves.model.photo_places.create(blob_sha256=copy, part="test", group=place.group, picture=place.picture)
+    learned_from(candidate, [copy, place.blob_sha256])
+
+    assert judged(candidate).figures["learned"]["candidate"] == [{"version": "fruit v2", "num_learned": 1}]
+
+
+def learned_from(version: ModelVersion, hashes: Iterable[str]) -> None:
+    LearnedPhoto.objects.bulk_create(LearnedPhoto(version=version, blob_sha256=one) for one in hashes)
 
 
 def test_broken_candidate_ends_in_a_sentence(fruit: Any, artifacts: Mapping[str, Path], tmp_path: Path, settings: Any):

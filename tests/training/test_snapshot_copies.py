@@ -32,7 +32,14 @@ def copies(image: Image.Image) -> list[bytes]:
         *(encoded(image.transpose(turn), quality=85) for turn in (turns.FLIP_LEFT_RIGHT, turns.FLIP_TOP_BOTTOM)),
         *(encoded(image.transpose(turn), quality=85) for turn in (turns.ROTATE_90, turns.ROTATE_180, turns.ROTATE_270)),
         encoded(small.transpose(turns.TRANSPOSE), quality=50),
+        *(encoded(shrunk(image, side).transpose(turns.ROTATE_90), quality=80) for side in (60, 48, 32)),
     ]
+
+
+def shrunk(image: Image.Image, side: int) -> Image.Image:
+    """With so many pixels on its shorter side."""
+    scale = side / min(image.size)
+    return image.resize((round(image.width * scale), round(image.height * scale)))
 
 
 @pytest.mark.usefixtures("looking")
@@ -50,11 +57,43 @@ def test_copies_of_test_photos_never_land_in_train(fruit_rows: RegisteredModel):
     after = frozen(fruit_rows, features=True, test_share=0.4)
 
     assert len(tested) == 4
-    assert len(shown) == 40
+    assert len(shown) == 52
     assert not shown & parts_of(after).keys()
-    assert after.left_out == {"copy": 40}
+    assert after.left_out == {"copy": 52}
     assert after.content_sha256 == before.content_sha256
     assert set(PhotoPlace.objects.filter(blob_sha256__in=shown).values_list("part", flat=True)) == {"test"}
+
+
+def test_what_is_too_small_to_tell_from_a_test_photo_stays_out(fruit_rows: RegisteredModel):
+    originals = {
+        str(reviewed(encoded(photo(name), "PNG"), label).image.blob_id): (label, photo(name))
+        for label, names in PHOTOS.items()
+        for name in names
+    }
+    before = frozen(fruit_rows, test_share=0.4)
+    tested = [originals[sha256] for sha256, part in parts_of(before).items() if part == "test"]
+    turns = (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90, Image.Transpose.TRANSVERSE)
+    for label, image in tested:
+        for turn in turns:
+            reviewed(encoded(shrunk(image, 16).transpose(turn), quality=80), label)
+
+    after = frozen(fruit_rows, test_share=0.4)
+
+    assert parts_of(after) == parts_of(before)
+    assert sum(after.left_out.values()) == 3 * len(tested) == 12
+    assert after.left_out["bridge"] > 0
+
+
+def test_thumbnail_that_comes_with_its_photo_is_in_the_same_part(fruit_rows: RegisteredModel):
+    names = [name for names in PHOTOS.values() for name in names]
+    for name in names:
+        reviewed(encoded(photo(name), "PNG"))
+        reviewed(encoded(shrunk(photo(name), 16), quality=80))
+
+    snapshot = frozen(fruit_rows, test_share=0.4)
+
+    by_group = snapshot.items.values_list("group", "part")
+    assert len(set(by_group)) == len({group for group, _ in by_group}) <= len(names)
 
 
 def test_one_of_the_copies_trains(fruit_rows: RegisteredModel):

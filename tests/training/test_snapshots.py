@@ -12,11 +12,12 @@ from django.utils.timezone import localdate, now
 from classifier_core.errors import DatasetInvalid
 from recognizer.predictions.erasure import erase
 from recognizer.predictions.feedback import claim
-from recognizer.predictions.models import Feedback, Owner, Review
+from recognizer.predictions.models import Blob, Feedback, Owner, Review
 from recognizer.predictions.review import approve, record
 from recognizer.registry.models import RegisteredModel, TestState
 from recognizer.training.asking import ask_for_snapshot
-from recognizer.training.models import DatasetSnapshot, PhotoLook, PhotoPlace
+from recognizer.training.base_photos import remove_base_photo
+from recognizer.training.models import DatasetSnapshot, PhotoLook, PhotoPlace, SnapshotItem
 from recognizer.training.options import SnapshotOptions
 from recognizer.training.snapshots import freeze
 from tests.training.snapshot_rows import (
@@ -242,6 +243,41 @@ def test_snapshot_is_never_edited(fruit_rows: RegisteredModel):
     assert not snapshot.finish(num_photos=9)
     assert not snapshot.fail("no")
     assert not snapshot.start()
+
+
+def test_freeze_that_fails_lets_go_of_its_photos(fruit_rows: RegisteredModel, tmp_path: Path):
+    with_base_photos(fruit_rows, tmp_path / "fruit", each=3)
+    snapshot = ask_for_snapshot(fruit_rows, SnapshotOptions(features=False), by=None, rings=False)
+    assert snapshot.start()
+
+    def full(words: str) -> None:
+        if words == "Counting":
+            assert snapshot.items.exists()
+            raise OSError("The disk is full.")
+
+    freeze(snapshot, say=full)
+
+    assert (snapshot.status, snapshot.error) == ("failed", "The disk is full.")
+    assert not snapshot.items.exists()
+    for photo in fruit_rows.base_photos.all():
+        remove_base_photo(photo)
+    assert not Blob.objects.exists()
+
+
+def test_freeze_whose_worker_died_too_often_lets_go_of_its_photos(fruit_rows: RegisteredModel, tmp_path: Path):
+    with_base_photos(fruit_rows, tmp_path / "fruit", each=3)
+    kept = frozen(fruit_rows)
+    dead = DatasetSnapshot.objects.ask(fruit_rows)
+    for item in kept.items.all():
+        SnapshotItem.objects.create(snapshot=dead, blob=item.blob, part=item.part, group=item.group, source="base")
+    DatasetSnapshot.objects.filter(pk=dead.pk).update(status="running", attempts=3, lease_until=now())
+
+    DatasetSnapshot.objects.return_expired(now() + timedelta(seconds=1))
+
+    dead.refresh_from_db()
+    assert dead.status == "failed"
+    assert not dead.items.exists()
+    assert kept.items.count() == 6
 
 
 def test_nothing_to_freeze_fails_in_words(fruit_rows: RegisteredModel):

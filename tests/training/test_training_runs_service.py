@@ -20,7 +20,7 @@ from recognizer.predictions.erasure import erase
 from recognizer.registry import artifact_store
 from recognizer.registry.models import Evaluation, LearnedPhoto, ModelVersion, RegisteredModel
 from recognizer.training import run_course
-from recognizer.training.models import MAX_ATTEMPTS, DatasetSnapshot
+from recognizer.training.models import MAX_ATTEMPTS, DatasetSnapshot, Judging
 from recognizer.training.run_course import LeaseLost
 from recognizer.training.run_models import TrainingRun
 from recognizer.training.runs import execute
@@ -88,6 +88,7 @@ def test_run_ends_with_a_candidate_its_figures_and_a_report(snapshot: DatasetSna
     assert {"report.html", "log.jsonl"} <= left
     assert not {"checkpoint.safetensors", "artifact"} & left
     assert [path.name for path in run.path.parent.iterdir()] == [run.folder]
+    assert [judging.candidate for judging in Judging.objects.all()] == [version]  # though the task ended with the run
 
 
 def test_erasing_a_photo_marks_the_version_that_learned_it(
