@@ -218,6 +218,12 @@ class SnapshotQuerySet(JobQuerySet["DatasetSnapshot"]):
     def ready(self) -> Self:
         return self.filter(status=Job.Status.READY)
 
+    def return_expired(self, at: datetime) -> int:
+        number = super().return_expired(at)
+        # What a killed worker wrote of a snapshot that nobody freezes any more would hold the photos' bytes for ever.
+        SnapshotItem.objects.filter(snapshot__status=Job.Status.FAILED).delete()
+        return number
+
     def ask(self, model: RegisteredModel, **fields: Any) -> "DatasetSnapshot":
         """A pending snapshot with the model's next number."""
         with transaction.atomic():
@@ -265,6 +271,14 @@ class DatasetSnapshot(Job):
         if not self._state.adding:
             raise TypeError("A snapshot is never edited; freeze a new one.")
         super().save(*args, **kwargs)
+
+    def fail(self, error: str) -> bool:
+        """Store why there is none. The photos written so far are let go. False means a later attempt owns it now."""
+        with transaction.atomic():
+            is_ours = super().fail(error)
+            if is_ours:
+                self.items.all().delete()
+        return is_ours
 
     def start(self) -> bool:
         """Take the job. False means it is not pending any more, or another snapshot of the model is being frozen."""

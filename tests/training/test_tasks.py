@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from django.utils.timezone import now
 
+from recognizer.predictions.models import Blob
 from recognizer.registry.models import RegisteredModel
 from recognizer.training import bell
 from recognizer.training.asking import ask_for_snapshot
-from recognizer.training.models import MAX_ATTEMPTS, DatasetSnapshot
+from recognizer.training.base_photos import remove_base_photo
+from recognizer.training.models import MAX_ATTEMPTS, BasePhoto, DatasetSnapshot
 from recognizer.training.options import SnapshotOptions
 from recognizer.training.snapshots import LeaseLost, freeze
 from recognizer.training.tasks import tend
@@ -75,6 +77,45 @@ def test_snapshot_of_a_dead_worker_is_frozen_by_the_next(
     assert again.status == "ready"
     assert again.num_photos == again.items.count() == 16
     assert frozen(fruit_rows).content_sha256 == again.content_sha256
+
+
+def test_a_snapshot_that_fails_lets_its_photos_go(
+    fruit_rows: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with_base_photos(fruit_rows, tmp_path / "fruit", each=2)
+    snapshot = asked(fruit_rows)
+    assert snapshot.start()
+    monkeypatch.setattr("recognizer.training.figures.contents_of", _fill_the_memory)
+
+    freeze(snapshot)
+
+    assert DatasetSnapshot.objects.get().status == "failed"
+    assert not snapshot.items.exists()
+    photo = BasePhoto.objects.first()
+    remove_base_photo(photo)
+    assert not Blob.objects.filter(pk=photo.blob_id).exists()
+
+
+def _fill_the_memory(*_: object) -> None:
+    raise MemoryError
+
+
+def test_what_kills_every_worker_while_writing_lets_its_photos_go(
+    fruit_rows: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with_base_photos(fruit_rows, tmp_path / "fruit", each=2)
+    asked(fruit_rows)
+    monkeypatch.setattr("recognizer.training.figures.contents_of", _die)
+    for _ in range(MAX_ATTEMPTS):
+        snapshot = DatasetSnapshot.objects.claim()
+        with pytest.raises(KeyboardInterrupt):
+            freeze(snapshot)
+        assert snapshot.items.exists()
+        expire(snapshot)
+        tend()
+
+    assert DatasetSnapshot.objects.get().status == "failed"
+    assert not snapshot.items.exists()
 
 
 def _die(*_: object) -> None:
