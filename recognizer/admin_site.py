@@ -1,5 +1,6 @@
 """How the admin looks and what its pages may load. Read by the settings, so it imports no model."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,17 @@ from django.utils.translation import gettext_lazy as _
 ADMIN_POLICY = {"script-src": [SELF, UNSAFE_EVAL], "style-src": [SELF, UNSAFE_INLINE]}
 
 
+HTML_TAG = re.compile(rb'<html lang="[^"]*"')
+IN_ENGLISH = b'<html lang="en"'
+
+
 class AdminPolicyMiddleware:
-    """Relax the content security policy on the admin's own pages, and nowhere else. Stands after CSPMiddleware."""
+    """What is so on the admin's own pages, and nowhere else.
+
+    Their content security policy is relaxed: this stands after CSPMiddleware. And they say that they are in English,
+    which their text is until there are translations: Unfold's template would name the reader's language, in which
+    only the names of labels are, and a screen reader would read English aloud as if it were Chinese.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -23,7 +33,14 @@ class AdminPolicyMiddleware:
         response = self.get_response(request)
         if request.resolver_match and request.resolver_match.app_name == "admin":
             response._csp_replace = ADMIN_POLICY  # type: ignore[attr-defined]
+            _say_english(response)
         return response
+
+
+def _say_english(response: HttpResponse) -> None:
+    if not response.streaming and response.get("Content-Type", "").startswith("text/html"):
+        response.content = HTML_TAG.sub(IN_ENGLISH, response.content, count=1)
+        response["Content-Language"] = "en"
 
 
 def may_view(app_label: str, model: str) -> Callable[[HttpRequest], bool]:

@@ -68,9 +68,13 @@ class Feedback(AppendOnly):
 class ReviewQuerySet(models.QuerySet["Review"]):
     def newest(self) -> Self:
         """The review that counts, of each prediction; none where the newest takes the verdict back."""
+        return self.last_of_each().exclude(verdict=Review.Verdict.WITHDRAWN)
+
+    def last_of_each(self) -> Self:
+        """The newest review of each prediction, also one that takes the verdict back."""
         # "None is later" and not "it is the latest": PostgreSQL takes the latter for rare, and 1 s instead of 60 ms.
         later = Review.objects.filter(prediction=models.OuterRef("prediction"), pk__gt=models.OuterRef("pk"))
-        return self.filter(~models.Exists(later)).exclude(verdict=Review.Verdict.WITHDRAWN)
+        return self.filter(~models.Exists(later))
 
 
 class Review(AppendOnly):

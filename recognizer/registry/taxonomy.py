@@ -43,6 +43,11 @@ def add_label(model: RegisteredModel, *, english: str, chinese: str = "", key: s
     return label
 
 
+def display_names(model: RegisteredModel) -> dict[str, str]:
+    """The names of all labels in the reader's language, by key."""
+    return {label.key: label.name for label in model.labels.all()}
+
+
 def key_of(name: str) -> str:
     """A key made from a display name."""
     return re.sub(r"[^\w.\-]+", "_", name.casefold()).strip("_")[:100]

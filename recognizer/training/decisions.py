@@ -5,8 +5,8 @@ from collections.abc import Callable
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from recognizer.predictions import review
 from recognizer.predictions.models import Prediction, Review
-from recognizer.predictions.review import record
 from recognizer.registry.models import Label, RegisteredModel
 from recognizer.training.candidates import current_labels
 from recognizer.training.checkup_models import Finding, PhotoDecision
@@ -128,13 +128,21 @@ def _correct_recognitions(model: RegisteredModel, sha256: str, *, before: str, l
         prediction__status=Prediction.Status.SUCCEEDED,
         label__in=_labels_counting_as(model, before),
     )
-    answers = [review.prediction for review in reviews.select_related("prediction")]
-    for answer in answers:
-        # Confirming "none of my classes" would reject it.
-        is_right = answer.label == label.key and answer.known is not False
-        verdict = Review.Verdict.CONFIRMED if is_right else Review.Verdict.CORRECTED
-        record(answer, verdict=verdict, reviewer=by, label=label)
-    return len(answers)
+    found = list(reviews.select_related("prediction"))
+    for newest in found:
+        _correct_recognition(newest, label, by)
+    return len(found)
+
+
+def _correct_recognition(newest: Review, label: Label, by: User) -> None:
+    answer = newest.prediction
+    # Confirming "none of my classes" would reject it.
+    is_right = answer.label == label.key and answer.known is not False
+    verdict = Review.Verdict.CONFIRMED if is_right else Review.Verdict.CORRECTED
+    try:
+        review.record(answer, verdict=verdict, reviewer=by, label=label, seen=newest.pk)
+    except review.Overtaken as overtaken:
+        raise Overtaken(str(overtaken)) from overtaken
 
 
 def _labels_counting_as(model: RegisteredModel, key: str) -> list[int]:

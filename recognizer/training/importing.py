@@ -1,9 +1,8 @@
 """Take base photos in from a folder, a CSV or a zip. For workers and commands: it loads numpy."""
 
-import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from recognizer.predictions import blobs
 from recognizer.predictions.intake import insert_or_lock
 from recognizer.predictions.models import Blob
 from recognizer.registry.models import Label, RegisteredModel
+from recognizer.registry.taxonomy import key_of
 from recognizer.storage import reachable
 from recognizer.training.models import BasePhoto, PhotoImport
 
@@ -74,30 +74,34 @@ def import_base_photos(
     return imported
 
 
-def to_key(name: str) -> str:
-    """A folder's name as a label's key: without spaces and signs."""
-    return re.sub(r"[^\w.\-]+", "_", name).strip("_")
-
-
 def _labels(dataset: Dataset, model: RegisteredModel, *, adds_classes: bool) -> dict[str, Label]:
-    """The label of each folder."""
-    known = {label.key: label for label in model.labels.all()}
-    keys = {name: to_key(name) for name in dataset.labels}
-    missing = {name: key for name, key in keys.items() if key not in known}
+    """The label of each folder, which is named like its key or like one of its display names."""
+    known = _by_name(model.labels.all())
+    found = {name: known.get(name) or known.get(key_of(name)) for name in dataset.labels}
+    missing = {name: key_of(name) for name, label in found.items() if label is None}
     nameless = [name for name, key in missing.items() if not key]
     if nameless:
         raise DatasetInvalid(f"The folder {nameless[0]!r} cannot name a class. Use letters or digits.")
     if missing and not adds_classes:
-        names = ", ".join(map(repr, sorted(missing)[:5])) + (
-            f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        )
-        raise DatasetInvalid(
-            f"{model.name} has no class {names}. Name the folders like its labels, or let new classes be added."
-        )
-    new = {key: Label(model=model, key=key, names={"en": name}) for name, key in missing.items()}
+        raise DatasetInvalid(_unknown(model, sorted(missing)))
+    in_turn = sorted(missing.items(), reverse=True)  # of two folders that make one key the first gives the name
+    new = {key: Label(model=model, key=key, names={"en": name}) for name, key in in_turn}
     Label.objects.bulk_create(new.values(), ignore_conflicts=True)
-    known |= {label.key: label for label in model.labels.filter(key__in=new)}
-    return {name: known[key] for name, key in keys.items()}
+    added = {label.key: label for label in model.labels.filter(key__in=new)}
+    return {name: label or added[missing[name]] for name, label in found.items()}
+
+
+def _by_name(labels: Iterable[Label]) -> dict[str, Label]:
+    """Labels by their keys and, as `key_of` writes them, all their names. Keys come first, then labels in use."""
+    in_order = sorted(labels, key=lambda label: label.merged_into_id is None and label.retired_at is None)
+    named = {key_of(name): label for label in in_order for name in label.names.values() if name}
+    alike = {key_of(label.key): label for label in in_order}
+    return named | alike | {label.key: label for label in in_order}
+
+
+def _unknown(model: RegisteredModel, missing: list[str]) -> str:
+    names = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+    return f"{model.name} has no class {names}. Name the folders like its labels, or let new classes be added."
 
 
 def _readable(dataset: Dataset, photos: Sequence[Photo], imported: Imported) -> Iterator[tuple[Photo, bytes, Blob]]:

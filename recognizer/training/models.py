@@ -218,18 +218,18 @@ class SnapshotQuerySet(JobQuerySet["DatasetSnapshot"]):
     def ready(self) -> Self:
         return self.filter(status=Job.Status.READY)
 
+    def return_expired(self, at: datetime) -> int:
+        number = super().return_expired(at)
+        # What a killed worker wrote of a snapshot that nobody freezes any more would hold the photos' bytes for ever.
+        SnapshotItem.objects.filter(snapshot__status=Job.Status.FAILED).delete()
+        return number
+
     def ask(self, model: RegisteredModel, **fields: Any) -> "DatasetSnapshot":
         """A pending snapshot with the model's next number."""
         with transaction.atomic():
             RegisteredModel.objects.select_for_update().get(pk=model.pk)
             newest = self.filter(model=model).aggregate(newest=Max("number"))["newest"] or 0
             return self.create(model=model, number=newest + 1, **fields)
-
-    def return_expired(self, at: datetime) -> int:
-        """As of other jobs; those that end so let go of their photos."""
-        returned = super().return_expired(at)
-        SnapshotItem.objects.filter(snapshot__in=self.filter(status=Job.Status.FAILED)).delete()
-        return returned
 
 
 class DatasetSnapshot(Job):
@@ -272,6 +272,14 @@ class DatasetSnapshot(Job):
             raise TypeError("A snapshot is never edited; freeze a new one.")
         super().save(*args, **kwargs)
 
+    def fail(self, error: str) -> bool:
+        """Store why there is none. The photos written so far are let go. False means a later attempt owns it now."""
+        with transaction.atomic():
+            is_ours = super().fail(error)
+            if is_ours:
+                self.items.all().delete()
+        return is_ours
+
     def start(self) -> bool:
         """Take the job. False means it is not pending any more, or another snapshot of the model is being frozen."""
         try:
@@ -279,14 +287,6 @@ class DatasetSnapshot(Job):
                 return super().start()
         except IntegrityError:
             return False
-
-    def fail(self, error: str) -> bool:
-        """As of other jobs. What was written of it goes, or its photos could never be removed."""
-        with transaction.atomic():
-            is_ours = super().fail(error)
-            if is_ours:
-                self.items.all().delete()
-        return is_ours
 
 
 def bury(collector: Any, field: Any, items: Any, using: str) -> None:

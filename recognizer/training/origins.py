@@ -36,7 +36,7 @@ class Origin:
     version: ModelVersion
     reign: Reign | None  # that of the promotion in force when it was given
     next_reign: Reign | None
-    run: int | None  # id of the training run that made the version
+    run: int | None  # id of the training run here that made the version; what an artifact says may be of elsewhere
     lesson: Lesson | None
 
     @property
@@ -53,12 +53,11 @@ def origin_of(prediction: Prediction) -> Origin | None:
     reign = reign_at(prediction.model, prediction.finished_at or prediction.created_at)
     later = reign_at(prediction.model, reign.until) if reign and reign.until else None
     snapshot = snapshot_of(version)
-    run = provenance_of(version).get("training_run")
     return Origin(
         version,
         reign,
         later,
-        run=run if isinstance(run, int) else None,
+        run=version.training_runs.values_list("pk", flat=True).first(),
         lesson=_lesson(snapshot, prediction) if snapshot else None,
     )
 

@@ -26,6 +26,14 @@ def about_findings(finding: Finding, names: Names | None = None) -> str:
     return words[Kind(finding.kind)]
 
 
+def about_scores(finding: Finding, names: Names) -> str:
+    """How sure the photos beside it are of both labels; empty where no scores led to it."""
+    if finding.likely_score is None or finding.label_score is None:
+        return ""
+    likely, label = (names.get(key, key) for key in (finding.likely, finding.label))
+    return f"{likely} {finding.likely_score:.2f}, {label} {finding.label_score:.2f}"
+
+
 def what_fixing_does(finding: Finding, names: Names | None = None) -> str:
     """What the button says."""
     if finding.kind in (Kind.LABEL, Kind.CONFLICT):

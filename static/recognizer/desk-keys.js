@@ -7,7 +7,7 @@ export function listen(desk, element) {
   desk.grid.element.addEventListener("click", (event) => click(desk, event));
   desk.grid.element.addEventListener("dblclick", (event) => {
     const tile = desk.grid.find(event.target.closest(".desk-tile"));
-    if (tile) window.open(tile.told.page, "_blank", "noopener");
+    if (tile) desk.look(tile);
   });
   for (const button of element.querySelectorAll("[data-do]")) {
     button.addEventListener("click", () => desk[button.dataset.do]());
@@ -41,6 +41,7 @@ const actions = (desk) => ({
   x: () => desk.reject(),
   u: () => desk.undo(),
   "+": () => desk.open(),
+  ".": () => desk.look(),
   "?": () => desk.help(),
   "/": () => desk.correct(),
   escape: () => desk.none(),

@@ -95,6 +95,11 @@ class Desk {
     if (tile && tile.members.length > 1 && !tile.isDecided) this.grid.split(tile);
   }
 
+  // The picture in full, on the recognition's page in a tab of its own.
+  look(tile = this.grid.current) {
+    if (tile) window.open(tile.told.page, "_blank", "noopener");
+  }
+
   all() {
     this.grid.choose(this.grid.open, true);
     this.progress.say(`${this.grid.chosen.length} chosen.`);

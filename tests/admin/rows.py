@@ -1,6 +1,7 @@
 """Recognitions, and people with exactly the permissions a test names."""
 
 from datetime import timedelta
+from html.parser import HTMLParser
 from typing import Any
 
 from django.contrib.auth.models import Permission, User
@@ -82,6 +83,24 @@ def act(client: Client, action: str, *rows: Prediction, **fields: Any) -> Any:
     """Choose rows in the list and run an action on them; gives the page after it."""
     chosen = [str(row.pk) for row in rows]
     return client.post(LIST, {"action": action, "_selected_action": chosen, "index": 0, **fields}, follow=True)
+
+
+def page_fields(client: Client, address: str = LIST, **question: Any) -> dict[str, list[str]]:
+    """What the hidden fields of a page say when it is drawn."""
+    parser = _Hidden()
+    parser.feed(client.get(address, question).content.decode())
+    return parser.found
+
+
+class _Hidden(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, list[str]] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "input" and given.get("type") == "hidden":
+            self.found.setdefault(given.get("name") or "", []).append(given.get("value") or "")
 
 
 def said(response: Any) -> list[str]:

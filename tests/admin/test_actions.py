@@ -4,14 +4,17 @@ from typing import Any
 
 import pytest
 import redis
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from recognizer.predictions.admin import actions
+from recognizer.predictions.admin.recognitions import RecognitionAdmin
 from recognizer.predictions.models import Erasure, Feedback, Prediction, Review
+from recognizer.predictions.review import record, refuse
 from recognizer.registry.models import Label
-from tests.admin.rows import LIST, act, answered, failed, labelled_version, pending, said, staff
+from tests.admin.rows import LIST, act, answered, failed, labelled_version, page_fields, pending, said, staff
 
 pytestmark = pytest.mark.django_db
 CLAIMS = "/admin/predictions/feedback/"
@@ -48,10 +51,88 @@ def test_a_second_opinion_is_a_second_row(client: Client) -> None:
     row = answered(labelled_version())
     staff(client, *REVIEWER)
     act(client, "confirm", row)
-    act(client, "reject", row)
+    act(client, "reject", row, **seen_on(client))
 
     assert [review.verdict for review in row.reviews.all()] == ["rejected", "confirmed"]
     assert row.reviews.first().label is None
+
+
+def seen_on(client: Client, address: str = LIST) -> dict[str, list[str]]:
+    """The fields in which a page says what its reader saw."""
+    return {name: values for name, values in page_fields(client, address).items() if name.startswith("seen")}
+
+
+def judged_by_ann(row: Prediction) -> Review:
+    ann, _ = User.objects.get_or_create(username="ann")
+    return record(row, verdict=Review.Verdict.CONFIRMED, reviewer=ann)
+
+
+@pytest.mark.parametrize("where", ["list", "page of one"])
+@pytest.mark.parametrize("action", ["confirm", "correct", "reject"])
+def test_a_row_judged_since_the_page_was_drawn_is_left_alone(client: Client, action: str, where: str) -> None:
+    row = answered(labelled_version())
+    staff(client, *REVIEWER)
+    drawn = seen_on(client, LIST if where == "list" else f"{LIST}{row.pk}/change/")
+    theirs = judged_by_ann(row)
+
+    words = said(act(client, action, row, answered="yes", label=Label.objects.get(key="apple").pk, **drawn))
+
+    assert words == ["1 recognition skipped: ann was here meanwhile: confirmed Banana. Look again before you decide."]
+    assert row.reviews.get() == theirs
+
+
+def test_of_many_only_those_judged_meanwhile_are_left_alone(client: Client) -> None:
+    version = labelled_version()
+    before, meanwhile, untouched = (answered(version) for _ in range(3))
+    staff(client, *REVIEWER)
+    judged_by_ann(before)
+    drawn = seen_on(client)
+    judged_by_ann(meanwhile)
+
+    words = said(act(client, "reject", before, meanwhile, untouched, **drawn))
+
+    assert words[0] == "2 recognitions rejected."
+    assert words[1].startswith("1 recognition skipped: ann was here meanwhile")
+
+
+def test_what_was_seen_passes_through_the_question(client: Client) -> None:
+    row = answered(labelled_version())
+    staff(client, *REVIEWER)
+    known = judged_by_ann(row)
+    asking = act(client, "correct", row, **seen_on(client)).content.decode()
+    assert f'name="seen" value="{row.pk}:{known.pk}"' in asking
+
+    fields = {"answered": "yes", "label": Label.objects.get(key="apple").pk, "seen": f"{row.pk}:{known.pk}"}
+
+    assert said(act(client, "correct", row, **fields)) == ["1 recognition corrected to Apple."]
+    assert said(act(client, "correct", row, **fields))[0].startswith("1 recognition skipped: reviewer was here")
+
+
+def test_rows_beyond_the_page_are_known_as_of_its_drawing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RecognitionAdmin, "list_per_page", 1)
+    version = labelled_version()
+    before, meanwhile, shown = (answered(version) for _ in range(3))
+    staff(client, *REVIEWER)
+    judged_by_ann(before)
+    drawn = seen_on(client)
+    assert drawn["seen"] == [f"{shown.pk}:0"]
+    judged_by_ann(meanwhile)
+
+    words = said(act(client, "reject", shown, select_across=1, **drawn))
+
+    assert words[0] == "2 recognitions rejected."
+    assert [review.verdict for review in meanwhile.reviews.all()] == ["confirmed"]
+
+
+@pytest.mark.parametrize("forged", ["", "x", "x:1", "{row}:-1", "{row}:9" + "9" * 30, "\0"])
+def test_a_form_that_says_nothing_has_seen_nothing(client: Client, forged: str) -> None:
+    row = answered(labelled_version())
+    staff(client, *REVIEWER)
+    judged_by_ann(row)
+
+    words = said(act(client, "reject", row, seen=forged.replace("{row}", str(row.pk)), seen_beyond=""))
+
+    assert words[0].startswith("1 recognition skipped: ann was here meanwhile")
 
 
 def test_correcting_asks_for_a_label_first(client: Client) -> None:
@@ -196,8 +277,8 @@ def test_erasing_on_its_own_page_leads_to_the_tombstone(client: Client) -> None:
     assert said(page) == ["1 recognition erased."]
 
 
-def approve(client: Client, *claims: Feedback) -> Any:
-    chosen = {"action": "approve", "_selected_action": [claim.pk for claim in claims]}
+def approve(client: Client, *claims: Feedback, **seen: Any) -> Any:
+    chosen = {"action": "approve", "_selected_action": [claim.pk for claim in claims], **seen}
     return client.post(CLAIMS, chosen, follow=True)
 
 
@@ -214,6 +295,33 @@ def test_approving_a_claim_makes_it_count(client: Client) -> None:
     assert "has no label 'a thing'" in words[1]
     review = Review.objects.get()
     assert (review.verdict, review.label, review.via) == ("corrected", apple, "claim")
+
+
+def test_a_claim_judged_since_the_list_was_drawn_stays_so(client: Client) -> None:
+    row = answered(labelled_version())
+    claim = Feedback.objects.create(
+        prediction=row, is_correct=False, claimed_label="Apple", label=Label.objects.get(key="apple")
+    )
+    staff(client, "predictions.view_feedback", "predictions.add_review")
+    drawn = seen_on(client, CLAIMS)
+    refuse(claim, reviewer=User.objects.create(username="ann"))
+
+    words = said(approve(client, claim, **drawn))
+
+    assert words == ["1 recognition skipped: ann was here meanwhile: confirmed Banana. Look again before you decide."]
+    assert row.reviews.count() == 1
+    assert ">confirmed<" in client.get(CLAIMS).content.decode()
+    assert said(approve(client, claim, **seen_on(client, CLAIMS))) == ["1 recognition reviewed as claimed."]
+
+
+def test_too_many_claims_at_once_change_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = answered(labelled_version())
+    claims = [Feedback.objects.create(prediction=row, is_correct=True) for _ in range(3)]
+    monkeypatch.setattr(actions, "MAX_AT_ONCE", 2)
+    staff(client, "predictions.view_feedback", "predictions.add_review")
+
+    assert "Choose at most 2" in said(approve(client, *claims))[0]
+    assert not Review.objects.exists()
 
 
 def test_list_of_claims_says_which_were_approved(client: Client) -> None:

@@ -239,3 +239,31 @@ def test_many_findings_need_as_many_queries(client: Client, checkup: CheckUp):
     assert len(many) <= len(few)
     assert "Page 2 of 5" in page(client, checkup, page="2")
     assert "Page 5 of 5" in page(client, checkup, page="999")
+
+
+def test_list_needs_as_many_queries_for_many_check_ups(client: Client, of_upload: Finding):
+    staff(client, VIEW)
+    client.get(CHECKUPS)
+    with CaptureQueriesContext(connection) as few:
+        shown = client.get(CHECKUPS).content.decode()
+    assert re.search(r'data-label="To decide"[^>]*>\s*1\s*<', shown)
+    assert not any('"review_next"' in query["sql"] or '"curve"' in query["sql"] for query in few)
+    CheckUp.objects.bulk_create(CheckUp(model=of_upload.checkup.model, status="ready") for _ in range(9))
+
+    with CaptureQueriesContext(connection) as many:
+        client.get(CHECKUPS)
+
+    assert len(many) == len(few)
+
+
+def test_names_follow_the_readers_language(client: Client, checkup: CheckUp):
+    Label.objects.filter(key="apple").update(names={"en": "Apple", "zh": "苹果"})
+    Label.objects.filter(key="banana").update(names={"en": "Banana", "zh": "香蕉"})
+    staff(client, VIEW, DECIDE)
+    client.defaults["HTTP_ACCEPT_LANGUAGE"] = "zh-CN"
+
+    shown = page(client, checkup)
+
+    assert ">Label it 苹果</button>" in shown
+    assert re.search(r'<p class="rz-quiet">苹果 [01]\.\d\d, 香蕉 [01]\.\d\d</p>', shown)
+    assert "Banana" not in shown

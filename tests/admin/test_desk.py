@@ -292,3 +292,11 @@ def test_malformed_steps_do_nothing(client: Client, body: Any) -> None:
 
     assert send(client, "steps", body).status_code == 400
     assert not Review.objects.exists()
+
+
+def test_a_model_name_that_no_database_keeps_is_refused(client: Client) -> None:
+    staff(client, *REVIEWER)
+
+    response = client.get(f"{DESK}labels/", {"model": "fruit\0"})
+
+    assert (response.status_code, response.json()["detail"]) == (400, "No model has such a name.")

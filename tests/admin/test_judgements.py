@@ -323,3 +323,26 @@ def test_page_of_a_thousand_classes_stays_small_and_fast(client: Client):
 
     assert counts[0] == counts[1]
     assert "The greatest losses and gains of 1,000 classes." in text
+
+
+def test_names_follow_the_readers_language(client: Client, fruit: RegisteredModel):
+    row = judged(fruit)
+    staff(client, *VIEW)
+    client.defaults["HTTP_ACCEPT_LANGUAGE"] = "zh-CN"
+
+    shown = client.get(f"{JUDGEMENTS}{row.pk}/change/").content.decode()
+
+    assert "香蕉" in shown
+    assert "apple falls." in shown  # as it was stored
+    assert "(apple: 苹果)" in shown
+
+
+def test_a_reason_that_no_database_keeps_is_refused(client: Client, fruit: RegisteredModel):
+    row = judged(fruit)
+    staff(client, *VIEW, PROMOTE, FORCE)
+    before = Promotion.objects.count()
+
+    answer = client.post(f"{JUDGEMENTS}{row.pk}/promote/", {"reason": "so\0so", "force": "on"}, follow=True)
+
+    assert said(answer) == ["The reason cannot be kept. Null characters are not allowed."]
+    assert Promotion.objects.count() == before

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils.timezone import now
 
 from recognizer.registry.models import LoadedVersion
-from tests.admin.rows import answered, failed, labelled_version, pending, staff
+from tests.admin.rows import LIST, answered, failed, labelled_version, pending, staff
 from tests.registry_rows import promoted_version
 
 
@@ -89,3 +89,14 @@ def test_admin_uses_only_tokens_that_exist(name: str) -> None:
     used = set(re.findall(r"var\((--[\w-]+)\)", (folder / name).read_text()))
 
     assert used <= set(tokens((folder / "tokens.css").read_text()))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_pages_say_that_their_text_is_english(client: Client, language: str) -> None:
+    staff(client, "predictions.view_prediction")
+
+    response = client.get(LIST, headers={"accept-language": language})
+
+    assert '<html lang="en"' in response.content.decode()
+    assert response["Content-Language"] == "en"

@@ -1,6 +1,7 @@
 """Base photos and snapshots in the admin: who may do what, what a page says, and that it stays fast."""
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,18 @@ def test_bytes_that_a_snapshot_needs_stay(fruit_rows: RegisteredModel, tmp_path:
 
     assert (media / "blobs" / photo.blob_id[:2] / photo.blob_id).exists()
     assert snapshot.items.filter(blob=photo.blob_id).exists()
+
+
+def test_names_follow_the_readers_language(client: Client, fruit_rows: RegisteredModel, tmp_path: Path):
+    with_base_photos(fruit_rows, tmp_path / "fruit", each=6)
+    first = frozen(fruit_rows)
+    apple = BasePhoto.objects.filter(label__key="apple").first()
+    BasePhoto.objects.filter(pk=apple.pk).update(label=Label.objects.get(key="banana"))
+    staff(client, "training.view_datasetsnapshot")
+    client.defaults["HTTP_ACCEPT_LANGUAGE"] = "zh-CN"
+
+    shown, then = page(client, first), page(client, frozen(fruit_rows))
+
+    assert shown.count('<th scope="row">苹果</th>') == 2  # of the classes, and of what is new
+    assert "apple" not in re.sub(r"<ul class=\"rz-list\">.*?</ul>", "", shown, flags=re.DOTALL)  # but in the warnings
+    assert "relabelled: 苹果 → 香蕉" in then

@@ -17,6 +17,7 @@ from recognizer.registry.models import ModelVersion, Promotion, RegisteredModel
 from recognizer.registry.promotion import promote
 from recognizer.training.models import DatasetSnapshot
 from recognizer.training.origins import origin_of
+from recognizer.training.run_models import TrainingRun
 from tests.admin.rows import failed, labelled_version, staff
 from tests.registry_rows import registered_version
 from tests.training.snapshot_rows import answered, frozen, photo_bytes, reviewed, with_base_photos
@@ -90,8 +91,27 @@ def test_origin_counts_photos_of_the_class(row: Prediction, snapshot: DatasetSna
 
     assert found.lesson.num_photos == 6
     assert found.lesson.own_part == ""
-    assert found.run == 3
+    assert found.run is None  # the artifact names run 3 of wherever it comes from
     assert found.is_as_promoted
+
+
+def test_only_the_run_that_made_the_version_is_linked(client: Client, row: Prediction, snapshot: DatasetSnapshot):
+    other = TrainingRun.objects.create(model=row.model, snapshot=snapshot, number=1, folder="1")
+    provenance = {**row.version.manifest["provenance"], "training_run": other.pk}
+    ModelVersion.objects.filter(pk=row.version_id).update(manifest={"provenance": provenance})
+    staff(client, *ALL, "training.view_trainingrun")
+    assert "/trainingrun/" not in page(client, row).split("Made by")[1].split("</dd>")[0]
+
+    own = TrainingRun.objects.create(model=row.model, snapshot=snapshot, number=2, folder="2", candidate=row.version)
+
+    assert f"/admin/training/trainingrun/{own.pk}/change/" in page(client, row)
+
+
+def test_a_run_is_linked_for_those_who_may_see_it(client: Client, row: Prediction, snapshot: DatasetSnapshot):
+    TrainingRun.objects.create(model=row.model, snapshot=snapshot, number=1, folder="1", candidate=row.version)
+    staff(client, *ALL)
+
+    assert "/trainingrun/" not in page(client, row)
 
 
 def test_worker_that_had_not_followed_yet_is_told(client: Client, row: Prediction, snapshot: DatasetSnapshot):

@@ -172,6 +172,19 @@ def test_one_key_settles_a_group_and_undo_opens_it(visit: Visit, service: Runnin
     left(page, "7 of 8 left")
 
 
+def test_picture_is_opened_without_a_mouse(visit: Visit):
+    page = open_desk(visit, "shared")
+    address = f"/admin/predictions/prediction/{page.evaluate(CURRENT)}/change/"
+
+    with page.context.expect_page() as by_key:
+        page.keyboard.press(".")
+    with page.context.expect_page() as by_button:
+        page.get_by_role("button", name="Open picture").press("Enter")
+
+    for opened in (by_key, by_button):
+        opened.value.wait_for_url(f"**{address}")
+
+
 def test_many_are_previewed_before_they_change(visit: Visit, service: RunningService):
     model = "many"
     page = open_desk(visit, model)

@@ -1,13 +1,14 @@
 """What a check-up finds, what deciding changes, and what it remembers."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from PIL import Image, ImageFilter
 
 from classifier_core.learning_curve import MORE_PHOTOS
-from recognizer.predictions import blobs
+from recognizer.predictions import blobs, review
 from recognizer.predictions.erasure import erase
 from recognizer.predictions.models import Blob, Prediction, Review
 from recognizer.registry.models import RegisteredModel
@@ -273,3 +274,26 @@ def test_labels_have_names(fruit_rows: RegisteredModel, flipped: list[str]):
 
     assert words.about_findings(one, {"apple": "Apple", "banana": "Banana"}) == "Labelled Banana, looks like Apple"
     assert set(LABELS) == {"apple", "banana"}
+
+
+def test_a_verdict_between_looking_and_writing_is_not_overwritten(
+    fruit_rows: RegisteredModel, monkeypatch: pytest.MonkeyPatch
+):
+    raw = photo_bytes(1)
+    first, second = reviewed(raw, "apple"), reviewed(raw, "banana")
+    [one] = found(checked(fruit_rows), "conflict")
+    record = review.record
+
+    def after_ann(answer: Prediction, **verdict: Any) -> Review:
+        record(answer, verdict=Review.Verdict.REJECTED, reviewer=person("ann"))
+        return record(answer, **verdict)
+
+    monkeypatch.setattr(review, "record", after_ann)
+
+    with pytest.raises(Overtaken, match="ann was here meanwhile: rejected"):
+        fix(one, by=person("judge"))
+
+    assert {row.reviews.count() for row in (first, second)} == {
+        1
+    }  # Ann's, made up in here, is taken back with the rest
+    assert Finding.objects.open().filter(pk=one.pk).exists()

@@ -3,22 +3,22 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
 from django.contrib import messages
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from unfold.widgets import UnfoldAdminSelect2Widget
 
 from recognizer.predictions.erasure import StillRunning
 from recognizer.predictions.feedback import NotAnswered
-from recognizer.predictions.models import Prediction
 from recognizer.predictions.review import Overtaken, WrongLabel
 from recognizer.registry.models import Label
 from recognizer.storage import StorageUnavailable
 
 MAX_AT_ONCE = 500  # what one request can do in a second or two; also stops a slip of the mouse over all of history
+Row = TypeVar("Row", bound=Model)
 REFUSALS = (NotAnswered, WrongLabel, Overtaken, StillRunning, StorageUnavailable, Label.DoesNotExist)
 
 
@@ -53,9 +53,9 @@ def do_each(rows: Iterable[Any], step: Callable[[Any], object]) -> Outcome:
     return outcome
 
 
-def chosen(request: HttpRequest, queryset: QuerySet[Prediction]) -> list[Prediction]:
+def chosen(request: HttpRequest, queryset: QuerySet[Row]) -> list[Row]:
     """The chosen rows; none, and a message, when they are too many."""
-    rows = list(queryset.select_related("image", "model")[: MAX_AT_ONCE + 1])
+    rows = list(queryset[: MAX_AT_ONCE + 1])
     if len(rows) > MAX_AT_ONCE:
         messages.error(request, f"Choose at most {MAX_AT_ONCE} recognitions at once. Nothing was changed.")
         return []

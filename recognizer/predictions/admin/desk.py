@@ -126,7 +126,10 @@ def _chosen(given: dict[str, Any]) -> QuerySet[Prediction]:
 @require_GET
 def labels(request: StaffRequest) -> HttpResponse:
     """Every label of a model that something can be reviewed into."""
-    rows = Label.objects.in_use().filter(model__name=request.GET.get("model", ""))
+    name = request.GET.get("model", "")
+    if "\0" in name:  # PostgreSQL takes none in a text
+        raise Malformed("No model has such a name.")
+    rows = Label.objects.in_use().filter(model__name=name)
     return JsonResponse({"labels": [_label(label) for label in rows]})
 
 

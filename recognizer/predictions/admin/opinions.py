@@ -1,10 +1,9 @@
 """What people say about answers: claims of users, verdicts of reviewers, and what was erased."""
 
-from functools import partial
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -12,9 +11,10 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
 
 from recognizer.predictions.admin import cells
-from recognizer.predictions.admin.actions import MAX_AT_ONCE, do_each
+from recognizer.predictions.admin.actions import chosen, do_each
 from recognizer.predictions.admin.cells import ClaimCells, MomentCell
 from recognizer.predictions.admin.filters import CappedPaginator, DateFilter
+from recognizer.predictions.admin.seen import SeenActionForm, seen_by, seen_input
 from recognizer.predictions.models import Erasure, Feedback, Review
 from recognizer.predictions.review import approve
 from recognizer.registry.admin.history import HistoryAdmin, StaffRequest
@@ -45,21 +45,34 @@ class FeedbackAdmin(ClaimCells, OpinionAdmin):
     list_select_related = ("prediction", "user", "label")
     fields = ("picture", "recognition", "says", "label", "approved", "who", "when")
     actions = ("approve",)
+    action_form = SeenActionForm
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
-        return super().get_queryset(request).with_approval()  # type: ignore[no-any-return]
+        newest = Prefetch("prediction__reviews", Review.objects.last_of_each().select_related("label"), to_attr="last")
+        return super().get_queryset(request).with_approval().prefetch_related(newest)  # type: ignore[no-any-return]
+
+    @admin.display(description=HistoryAdmin.action_checkbox.short_description)  # type: ignore[attr-defined]
+    def action_checkbox(self, claim: Any) -> SafeString:
+        newest = claim.prediction.last[0].pk if claim.prediction.last else None
+        return super().action_checkbox(claim) + seen_input(claim.prediction_id, newest)
 
     @admin.display(description="Review")
     def approved(self, claim: Any) -> SafeString | str:
-        return cells.chip("approved", "good") if claim.is_approved else ""
+        """That the claim counts, or else what was decided about the answer."""
+        if claim.is_approved:
+            return cells.chip("approved", "good")
+        return cells.verdict_chip(claim.prediction.last[0] if claim.prediction.last else None)
 
     def has_review_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("predictions.add_review")
 
     @admin.action(description="Approve: make the claim count", permissions=["review"])
     def approve(self, request: StaffRequest, queryset: QuerySet[Feedback]) -> None:
-        claims = queryset.select_related("prediction__model", "label__model")[:MAX_AT_ONCE]
-        do_each(claims, partial(approve, reviewer=request.user)).tell(request, "reviewed as claimed")
+        claims = chosen(request, queryset.select_related("prediction__model", "label__model"))
+        seen = seen_by(request, [claim.prediction_id for claim in claims])
+        do_each(claims, lambda claim: approve(claim, reviewer=request.user, seen=seen[claim.prediction_id])).tell(
+            request, "reviewed as claimed"
+        )
 
 
 @admin.register(Review)

@@ -1,5 +1,6 @@
 """The list and the page of recognitions. Answers are looked at, judged and erased here, never edited."""
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from unfold.views import ChangeList
 
 from recognizer.predictions import doorbell
 from recognizer.predictions.admin import cells
-from recognizer.predictions.admin.actions import CorrectionForm, chosen, do_each
+from recognizer.predictions.admin.actions import CorrectionForm, Outcome, chosen, do_each
 from recognizer.predictions.admin.cells import ClaimCells, MomentCell
 from recognizer.predictions.admin.desk import desk_urls
 from recognizer.predictions.admin.filters import (
@@ -32,6 +33,7 @@ from recognizer.predictions.admin.filters import (
     VersionFilter,
     search,
 )
+from recognizer.predictions.admin.seen import SeenActionForm, in_one_field, seen_by, seen_input
 from recognizer.predictions.admin.trials import DisagreesFilter, second_opinions_of
 from recognizer.predictions.describe import label_names
 from recognizer.predictions.erasure import erase
@@ -101,6 +103,7 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
     paginator = CappedPaginator
     inlines = (FeedbackInline, ReviewInline)
     actions = ("confirm", "correct", "reject", "retry", "export", "erase")
+    action_form = SeenActionForm
     change_form_outer_before_template = "admin/predictions/recognition.html"
 
     # Who may do what. History is read-only, so the actions ask for permissions of their own.
@@ -123,12 +126,16 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
         return RecognitionList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
-        newest = Review.objects.newest().select_related("label")
+        newest = Review.objects.last_of_each().select_related("label")
         rows: QuerySet[Prediction] = super().get_queryset(request)
         # Models and versions are few: fetched by themselves they cannot tempt the planner from the newest-first index.
         return rows.select_related("image", "user").prefetch_related(
-            "model", "version__model", Prefetch("reviews", newest, to_attr="newest_reviews")
+            "model", "version__model", Prefetch("reviews", newest, to_attr="last_reviews")
         )
+
+    @admin.display(description=HistoryAdmin.action_checkbox.short_description)  # type: ignore[attr-defined]
+    def action_checkbox(self, row: Any) -> SafeString:
+        return super().action_checkbox(row) + _seen_input(row)
 
     def get_search_results(
         self, request: HttpRequest, queryset: PredictionQuerySet, search_term: str
@@ -157,7 +164,7 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
 
     @admin.display(description="Verdict")
     def verdict(self, row: Any) -> SafeString | str:
-        return cells.verdict_chip(row.newest_reviews[0] if row.newest_reviews else None)
+        return cells.verdict_chip(_counting(row))
 
     @admin.display(description="Who")
     def who(self, row: Prediction) -> SafeString | str:
@@ -186,7 +193,8 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
             "spans": spans_of(row),
             "has_picture": has_picture(row),
             "status_chip": cells.status_chip(row),
-            "verdict_chip": cells.verdict_chip(row.newest_reviews[0] if row.newest_reviews else None),  # type: ignore[attr-defined]
+            "verdict_chip": cells.verdict_chip(_counting(row)),
+            "seen": _seen_input(row),
             "owner": cells.owner(row),
             "when": cells.moment(row.created_at),
             "second_opinions": second_opinions_of(row, names),
@@ -211,8 +219,8 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
 
     @admin.action(description="Confirm the answer", permissions=["review"])
     def confirm(self, request: StaffRequest, queryset: QuerySet[Prediction]) -> None:
-        step = partial(record, verdict=Review.Verdict.CONFIRMED, reviewer=request.user)
-        do_each(chosen(request, queryset), step).tell(request, "confirmed")
+        rows = chosen(request, queryset)
+        _judge(request, rows, verdict=Review.Verdict.CONFIRMED).tell(request, "confirmed")
 
     @admin.action(description="Correct to a label…", permissions=["review"])
     def correct(self, request: StaffRequest, queryset: QuerySet[Prediction]) -> HttpResponse | None:
@@ -232,14 +240,13 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
             )
             return self._ask(request, rows, question, form=form)
         label = form.cleaned_data["label"]
-        step = partial(record, verdict=Review.Verdict.CORRECTED, reviewer=request.user, label=label)
-        do_each(rows, step).tell(request, f"corrected to {label}")
+        _judge(request, rows, verdict=Review.Verdict.CORRECTED, label=label).tell(request, f"corrected to {label}")
         return None
 
     @admin.action(description="Reject: none of my classes", permissions=["review"])
     def reject(self, request: StaffRequest, queryset: QuerySet[Prediction]) -> None:
-        step = partial(record, verdict=Review.Verdict.REJECTED, reviewer=request.user)
-        do_each(chosen(request, queryset), step).tell(request, "rejected")
+        rows = chosen(request, queryset)
+        _judge(request, rows, verdict=Review.Verdict.REJECTED).tell(request, "rejected")
 
     @admin.action(description="Retry what failed", permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> None:
@@ -274,7 +281,29 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
     ) -> HttpResponse:
         for row in rows:
             row.thumbnail = cells.thumbnail(row)  # type: ignore[attr-defined]
-        return ask(self, request, rows=rows, question=question, form=form, template="admin/predictions/ask.html")
+        page = ask(self, request, rows=rows, question=question, form=form, template="admin/predictions/ask.html")
+        page.context_data = {**(page.context_data or {}), "seen": in_one_field(seen_by(request, _keys(rows)))}
+        return page
+
+
+def _judge(request: StaffRequest, rows: list[Prediction], **verdict: Any) -> Outcome:
+    """Record the verdict on each row that nobody judged since the page was drawn."""
+    seen = seen_by(request, _keys(rows))
+    return do_each(rows, lambda row: record(row, reviewer=request.user, seen=seen[row.pk], **verdict))
+
+
+def _keys(rows: Iterable[Prediction]) -> list[UUID]:
+    return [row.pk for row in rows]
+
+
+def _counting(row: Any) -> Review | None:
+    """The review that counts."""
+    newest = row.last_reviews[0] if row.last_reviews else None
+    return None if newest is None or newest.verdict == Review.Verdict.WITHDRAWN else newest
+
+
+def _seen_input(row: Any) -> SafeString:
+    return seen_input(row.pk, row.last_reviews[0].pk if row.last_reviews else None)
 
 
 def _retry(row: Prediction) -> UUID:

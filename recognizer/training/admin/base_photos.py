@@ -80,7 +80,7 @@ class ImportForm(forms.ModelForm[PhotoImport]):
     archive = forms.FileField(
         label="Zip",
         widget=UnfoldAdminFileFieldWidget,
-        help_text="A folder of photos for each class. The folders are named like the model's labels.",
+        help_text="A folder of photos for each class, named like a label of the model: its key, or a name of it.",
     )
     adds_classes = forms.BooleanField(
         required=False,

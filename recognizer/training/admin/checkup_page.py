@@ -13,13 +13,13 @@ from django.utils.safestring import SafeString
 from recognizer.admin_site import may_view
 from recognizer.predictions.admin import cells
 from recognizer.predictions.models import Prediction, Review
-from recognizer.registry.models import Label
+from recognizer.registry.taxonomy import display_names
 from recognizer.training.admin.base_photos import status_chip
 from recognizer.training.admin.curve_picture import class_bars, curve_picture
 from recognizer.training.admin.pictures import thumbnail
 from recognizer.training.checkup_models import CheckUp, Finding, FindingQuerySet
 from recognizer.training.decisions import is_undoable
-from recognizer.training.words import about_classes, about_findings, about_the_whole, what_fixing_does
+from recognizer.training.words import about_classes, about_findings, about_scores, about_the_whole, what_fixing_does
 
 TILES = 24  # on a page
 IN_WORDS = 3  # classes; the table has all
@@ -47,6 +47,7 @@ class Tile:
     row: Finding
     pictures: list[SafeString]
     why: str
+    scores: str
     fixing: str
     is_undoable: bool
     may_decide: bool
@@ -75,7 +76,7 @@ def drawn(request: HttpRequest, checkup: CheckUp) -> dict[str, Any]:
     """The template's context."""
     rows = visible(request, checkup)
     tabs = _tabs(request, checkup, rows)
-    names = label_names(checkup)
+    names = display_names(checkup.model)
     chosen = next(tab.key for tab in tabs if tab.is_open)
     return {
         "title": str(checkup),
@@ -85,12 +86,6 @@ def drawn(request: HttpRequest, checkup: CheckUp) -> dict[str, Any]:
         "num_hidden": checkup.findings.open().count() - rows.open().count(),
         **(_enough(request, checkup, names) if chosen == ENOUGH else _grid(request, rows, chosen, names)),
     }
-
-
-def label_names(checkup: CheckUp) -> dict[str, str]:
-    """Display names by key."""
-    rows = Label.objects.filter(model=checkup.model).values_list("key", "names")
-    return {key: names.get("en") or key for key, names in rows}
 
 
 def _tabs(request: HttpRequest, checkup: CheckUp, rows: FindingQuerySet) -> list[Tab]:
@@ -132,6 +127,7 @@ def _tile(request: HttpRequest, row: Finding, names: dict[str, str]) -> Tile:
         row,
         pictures,
         about_findings(row, names),
+        about_scores(row, names),
         what_fixing_does(row, names),
         is_undoable(row),
         may_decide(request, row),

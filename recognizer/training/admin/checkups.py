@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -14,6 +15,7 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from recognizer.admin_site import may_view
@@ -23,8 +25,9 @@ from recognizer.predictions.review import WrongLabel
 from recognizer.registry.admin.asking import Question
 from recognizer.registry.admin.history import HistoryAdmin, StaffRequest, percent
 from recognizer.registry.models import RegisteredModel
+from recognizer.registry.taxonomy import display_names
 from recognizer.training.admin.base_photos import status_chip
-from recognizer.training.admin.checkup_page import drawn, label_names, may_decide, page_address, visible
+from recognizer.training.admin.checkup_page import drawn, may_decide, page_address, visible
 from recognizer.training.admin.pictures import thumbnail_response
 from recognizer.training.asking import ask_for_checkup
 from recognizer.training.checkup_models import CheckUp, Finding, PhotoDecision
@@ -33,6 +36,15 @@ from recognizer.training.words import what_changes
 
 VERBS: dict[str, Callable[..., None]] = {"fix": fix, "dismiss": dismiss, "undo": undo}
 REFUSALS = (Overtaken, NotUndoable, WrongLabel, NotAnswered)
+
+
+class CheckUpList(ChangeList):
+    """One page of check-ups: without their curves, which are long, and with the findings to decide counted."""
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[CheckUp]:
+        rows: QuerySet[CheckUp] = super().get_queryset(request, exclude_parameters)
+        number = Count("findings", filter=Q(findings__resolution=""))
+        return rows.annotate(num_open=number).defer("curve", "review_next")
 
 
 class CheckUpForm(forms.ModelForm[CheckUp]):
@@ -67,6 +79,9 @@ class CheckUpAdmin(MomentCell, HistoryAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         return [] if obj else [(None, {"fields": list(CheckUpForm.base_fields)})]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return CheckUpList
 
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
@@ -131,7 +146,7 @@ class CheckUpAdmin(MomentCell, HistoryAdmin):
         return redirect(page_address(request, pk))
 
     def _ask(self, request: HttpRequest, checkup: CheckUp, found: list[Finding]) -> HttpResponse:
-        names = label_names(checkup)
+        names = display_names(checkup.model)
         context = {
             **self.admin_site.each_context(request),
             "title": "Fix all shown",
@@ -171,8 +186,8 @@ class CheckUpAdmin(MomentCell, HistoryAdmin):
         return percent(row.held_out_accuracy)
 
     @admin.display(description="To decide")
-    def open_findings(self, row: CheckUp) -> int:
-        return row.findings.open().count()
+    def open_findings(self, row: Any) -> int:
+        return int(row.num_open)
 
 
 def _tried(step: Callable[..., None], finding: Finding, request: StaffRequest) -> str:

@@ -10,14 +10,16 @@ from django.utils.safestring import SafeString
 
 from recognizer.predictions.admin import cells
 from recognizer.registry.gate import why_outdated
-from recognizer.registry.models import Judgement, Label
+from recognizer.registry.models import Judgement
 from recognizer.registry.promotion import may_force, previous_version
+from recognizer.registry.taxonomy import display_names
 from recognizer.training.admin.pictures import thumbnail
 from recognizer.training.admin.snapshots import may_see
 from recognizer.training.models import SnapshotItem
 
 MAX_CLASSES = 60  # shown: the greatest losses, and the greatest gains
 MAX_GAINS = 20
+MAX_NAMED = 10  # classes of a rule
 TONES = {"passed": ("good", "holds"), "refused": ("bad", "refuses"), "warning": ("wait", "warning")}
 LEFT_OUT = {"retired": "of retired classes", "erased": "erased since", "unreadable": "cannot be read"}
 
@@ -48,7 +50,7 @@ class Cell:
 
 def draw(request: HttpRequest, row: Judgement) -> dict[str, Any]:
     """The template's context."""
-    names = {key: names.get("en") or key for key, names in _labels(row)}
+    names = display_names(row.candidate.model)
     outdated = _outdated(row)
     serves = row.candidate.model.desired_version()
     user: Any = request.user
@@ -64,7 +66,7 @@ def draw(request: HttpRequest, row: Judgement) -> dict[str, Any]:
         "may_force": may_promote and may_force(user) and not (row.passed and not outdated),
         "may_judge": user.has_perm("registry.add_judgement"),
         "may_roll_back": user.has_perm("registry.add_promotion"),
-        "rules": [(cells.chip(TONES[one["outcome"]][1], TONES[one["outcome"]][0]), one) for one in row.rules],
+        "rules": [(_outcome_chip(one), one, _named(one["labels"], names)) for one in row.rules],
         "figures": list(_figures(row.figures)),
         "classes": [_class_row(one, names) for one in shown_classes(classes)],
         "num_classes": len(classes),
@@ -76,8 +78,14 @@ def draw(request: HttpRequest, row: Judgement) -> dict[str, Any]:
     }
 
 
-def _labels(row: Judgement) -> Iterator[tuple[str, dict[str, str]]]:
-    return Label.objects.filter(model=row.candidate.model_id).values_list("key", "names").iterator()
+def _outcome_chip(rule: dict[str, Any]) -> SafeString:
+    tone, words = TONES[rule["outcome"]]
+    return cells.chip(words, tone)
+
+
+def _named(labels: list[str], names: dict[str, str]) -> list[str]:
+    """What the classes of a rule, whose sentence was stored with their keys, are called by the reader."""
+    return [f"{key}: {names[key]}" for key in labels[:MAX_NAMED] if names.get(key, key).casefold() != key.casefold()]
 
 
 def _outdated(row: Judgement) -> str:

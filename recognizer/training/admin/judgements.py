@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -75,11 +76,13 @@ class JudgementAdmin(MomentCell, HistoryAdmin):
         if not (self.has_view_permission(request) and request.user.has_perm("registry.add_promotion")):
             raise PermissionDenied
         version = get_object_or_404(Judgement, pk=pk).candidate
-        reason, force = request.POST.get("reason", "")[:MAX_REASON], "force" in request.POST
         try:
-            promote(version, by=request.user, reason=reason, force=force)
+            reason = forms.CharField(required=False).clean(request.POST.get("reason", ""))[:MAX_REASON]
+            promote(version, by=request.user, reason=reason, force="force" in request.POST)
         except PromotionRefused as refused:
             messages.error(request, str(refused))
+        except ValidationError as invalid:
+            messages.error(request, f"The reason cannot be kept. {' '.join(invalid.messages)}")
         else:
             messages.success(request, f"{version} serves from now on. Workers follow within seconds.")
         return redirect("admin:registry_judgement_change", pk)

@@ -41,6 +41,7 @@ def origin(request: HttpRequest, pk: UUID) -> HttpResponse:
         "origin": found,
         "sees_promotions": may_view("registry", "promotion")(request),
         "sees_versions": may_view("registry", "modelversion")(request),
+        "sees_runs": may_view("training", "trainingrun")(request),
         "sees_snapshots": may_view("training", "datasetsnapshot")(request),
     }
     if found and found.lesson and context["sees_snapshots"]:

@@ -22,7 +22,8 @@ from classifier_core.errors import DatasetInvalid
 from recognizer.admin_site import may_view
 from recognizer.predictions.admin.cells import MomentCell
 from recognizer.registry.admin.history import HistoryAdmin, StaffRequest
-from recognizer.registry.models import Label, RegisteredModel, TestState
+from recognizer.registry.models import RegisteredModel, TestState
+from recognizer.registry.taxonomy import display_names
 from recognizer.training.admin.base_photos import status_chip
 from recognizer.training.admin.origins import origin_urls
 from recognizer.training.admin.pictures import thumbnail, thumbnail_response
@@ -30,6 +31,8 @@ from recognizer.training.asking import ask_for_snapshot
 from recognizer.training.candidates import REASONS
 from recognizer.training.models import DatasetSnapshot, Part, SnapshotItem
 from recognizer.training.options import SnapshotOptions
+
+ARROW = " → "  # between two keys, as `figures.difference` writes them
 
 
 def _switch(**options: Any) -> forms.BooleanField:
@@ -171,7 +174,7 @@ def may_see(request: HttpRequest, item: SnapshotItem) -> bool:
 
 
 def _drawn(request: HttpRequest, row: DatasetSnapshot) -> dict[str, Any]:
-    names = dict(Label.objects.filter(model=row.model).values_list("key", "names"))
+    names = display_names(row.model)
     sample = SnapshotItem.objects.alive().filter(pk__in=row.changes.get("sample", []))
     return {
         "title": str(row),
@@ -181,20 +184,21 @@ def _drawn(request: HttpRequest, row: DatasetSnapshot) -> dict[str, Any]:
         "sources": [(SnapshotItem.Source(source).label, number) for source, number in row.num_of_source.items()],
         "options": _options(row),
         "left_out": [(number, REASONS.get(reason, reason)) for reason, number in row.left_out.items()],
-        "changes": _changes(row),
+        "changes": _changes(row, names),
+        "relabelled": _relabelled(row, names),
         "num_erased": row.items.exclude(erased_at=None).count(),
         "sample": [
-            (thumbnail(reverse("admin:training_snapshotitem_thumbnail", args=[item.pk]), item.label), item.label)
-            for item in sample
+            (thumbnail(reverse("admin:training_snapshotitem_thumbnail", args=[item.pk]), name), name)
+            for item, name in ((item, names.get(item.label, item.label)) for item in sample)
             if may_see(request, item)
         ],
     }
 
 
-def _class_rows(row: DatasetSnapshot, names: dict[str, dict[str, str]]) -> list[ClassRow]:
+def _class_rows(row: DatasetSnapshot, names: dict[str, str]) -> list[ClassRow]:
     longest = max((sum(parts.values()) for parts in row.counts.values()), default=1)
     return [
-        ClassRow(names.get(key, {}).get("en") or key, parts["train"], parts["val"], parts["test"], longest)
+        ClassRow(names.get(key, key), parts["train"], parts["val"], parts["test"], longest)
         for key, parts in row.counts.items()
     ]
 
@@ -208,10 +212,17 @@ def _options(row: DatasetSnapshot) -> list[tuple[str, Any]]:
     ]
 
 
-def _changes(row: DatasetSnapshot) -> list[tuple[str, int, int]]:
+def _changes(row: DatasetSnapshot, names: dict[str, str]) -> list[tuple[str, int, int]]:
     """Class, photos added, photos removed."""
     added, removed = row.changes.get("added", {}), row.changes.get("removed", {})
-    return [(label, added.get(label, 0), removed.get(label, 0)) for label in sorted({*added, *removed})]
+    keys = sorted({*added, *removed})
+    return [(names.get(key, key), added.get(key, 0), removed.get(key, 0)) for key in keys]
+
+
+def _relabelled(row: DatasetSnapshot, names: dict[str, str]) -> list[tuple[str, int]]:
+    """Both labels, and how many photos."""
+    pairs = ((pair.split(ARROW), number) for pair, number in row.changes.get("relabelled", {}).items())
+    return [(ARROW.join(names.get(key, key) for key in keys), number) for keys, number in pairs]
 
 
 @admin.register(TestState)
