@@ -16,6 +16,7 @@ from recognizer.predictions import describe, intake
 from tests.postgres import postgres_server
 from tests.service import RunningService, prepare_data, running_service
 
+SLOW_TO_START = {"start_service", "postgres"}
 ABOUT_ROWS = {"predictions", "registry"}  # folders whose tests run on PostgreSQL too
 
 
@@ -27,6 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("service"))
         elif item.path.parent.name in ABOUT_ROWS and _is_about_rows(item):
             item.add_marker(pytest.mark.postgres)
+    # First what mostly waits for a service of its own: at the end the other processes would have nothing to do.
+    items.sort(key=lambda item: SLOW_TO_START.isdisjoint(getattr(item, "fixturenames", ())))
 
 
 def _is_about_rows(item: pytest.Item) -> bool:

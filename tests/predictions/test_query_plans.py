@@ -42,7 +42,7 @@ TILES = [
 @pytest.fixture
 def boss(monkeypatch: pytest.MonkeyPatch) -> Client:
     """An administrator, with a few recognitions of their own of every kind: more than one page of the list."""
-    monkeypatch.setattr(admin.site.get_model_admin(Prediction), "list_per_page", 1)
+    monkeypatch.setattr(type(admin.site.get_model_admin(Prediction)), "list_per_page", 1)
     user = User.objects.create_superuser("boss")
     version = labelled_version()
     rows = [answered(version, score=0.1 * number, user=user) for number in range(1, 10)]

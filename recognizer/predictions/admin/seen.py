@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.db.models import Max
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -24,7 +25,7 @@ HIDDEN = '<input type="hidden" name="{}" value="{}:{}">'
 
 def newest_of_all() -> int:
     """The number of the newest review, NONE_YET where there is none."""
-    return Review.objects.order_by("-pk").values_list("pk", flat=True).first() or NONE_YET
+    return Review.objects.aggregate(newest=Max("pk"))["newest"] or NONE_YET
 
 
 class SeenActionForm(ActionForm):
