@@ -54,6 +54,12 @@ def media(settings: Settings, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
+def _quick_passwords(settings: Settings) -> None:
+    """Half a second of hashing for each user that a test makes protects nobody."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
 def _forget_versions() -> None:
     """Each test has a database of its own, in which the same id is another version."""
     describe._version.cache_clear()
