@@ -87,3 +87,6 @@ def test_following_promotions_survives_any_error(monkeypatch: pytest.MonkeyPatch
     while len(calls) < 3:
         assert not stopping.wait(0.01)
     stopping.set()
+    for thread in threading.enumerate():  # or it goes on through other tests, once this one's event is gone
+        if thread.name == "serving":
+            thread.join(5)
