@@ -339,6 +339,18 @@ def test_list_of_claims_says_which_were_approved(client: Client) -> None:
     assert client.get(CLAIMS).content.decode().count(">approved<") == 2
 
 
+def test_list_of_claims_shows_no_verdict_that_was_taken_back(client: Client) -> None:
+    row = answered(labelled_version())
+    claim = Feedback.objects.create(prediction=row, is_correct=True)
+    reviewer = staff(client, *REVIEWER, "predictions.view_feedback")
+    refuse(claim, reviewer=reviewer)
+    assert ">rejected<" in client.get(CLAIMS).content.decode()
+
+    Review.objects.create(prediction=row, verdict=Review.Verdict.WITHDRAWN, reviewer=reviewer)
+
+    assert ">withdrawn<" not in client.get(CLAIMS).content.decode()
+
+
 def test_list_of_claims_takes_constant_queries(client: Client, django_assert_num_queries: Any) -> None:
     row = answered(labelled_version())
     staff(client, "predictions.view_feedback")

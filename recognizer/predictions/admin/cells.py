@@ -1,5 +1,6 @@
 """How one value of a recognition looks in a list."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -40,6 +41,11 @@ def chip(text: str, tone: str) -> SafeString:
 
 def status_chip(prediction: Prediction) -> SafeString:
     return chip(prediction.status, STATUS_TONES[Prediction.Status(prediction.status)])
+
+
+def counting(last: Sequence[Review]) -> Review | None:
+    """The review that counts, of a prediction's last one: none where that takes the verdict back."""
+    return next((review for review in last if review.verdict != Review.Verdict.WITHDRAWN), None)
 
 
 def verdict_chip(review: Review | None) -> SafeString | str:

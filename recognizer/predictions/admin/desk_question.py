@@ -7,10 +7,10 @@ from django import forms
 from django.utils.functional import cached_property
 
 from recognizer.predictions.admin.filters import midnight, midnight_after, search, share
-from recognizer.predictions.agreement import disagreeing
+from recognizer.predictions.agreement import disagreeing, tried_versions
 from recognizer.predictions.desk import Order
 from recognizer.predictions.models import Prediction, PredictionQuerySet, Review
-from recognizer.registry.models import Label, ModelVersion, RegisteredModel
+from recognizer.registry.models import Label, RegisteredModel
 
 KNOWN = {"yes": True, "no": False, "unsaid": None}
 MAIN = ("queue", "model", "order")
@@ -41,10 +41,7 @@ class Question(forms.Form):
     created_at_to = forms.DateField(required=False, label="Until", widget=forms.DateInput({"type": "date"}))
     q = forms.CharField(required=False, max_length=200, label="Id, label or file name")
     disagrees = forms.ModelChoiceField(
-        ModelVersion.objects.filter(trials__isnull=False).distinct().select_related("model"),
-        required=False,
-        empty_label="-",
-        label="Second opinion differs",
+        tried_versions(), required=False, empty_label="-", label="Second opinion differs"
     )
 
     def main_fields(self) -> list[forms.BoundField]:

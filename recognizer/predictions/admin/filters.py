@@ -70,7 +70,7 @@ class LabelFilter(admin.SimpleListFilter):
     def label(self) -> Label | None:
         """The label of the address: by its row's number, as the select box names it, or by its key; `key:7` is one."""
         chosen = self.value() or ""
-        row = _row_number(chosen)
+        row = row_number(chosen)
         named = Q(key=chosen.removeprefix(KEY_PREFIX)) if row is None else Q(pk=row)
         return Label.objects.filter(named).first()
 
@@ -83,7 +83,8 @@ class LabelFilter(admin.SimpleListFilter):
         return queryset.filter(label=self.label.key) if self.label else queryset.none()
 
 
-def _row_number(text: str) -> int | None:
+def row_number(text: str) -> int | None:
+    """The number of a row; None for what no row can have."""
     return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else None
 
 
@@ -96,7 +97,7 @@ class VersionFilter(DropdownFilter):
         return [(str(version.pk), str(version)) for version in versions]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Prediction]) -> QuerySet[Prediction]:
-        row = _row_number(self.value() or "")
+        row = row_number(self.value() or "")
         return queryset if row is None else queryset.filter(version=row)
 
 

@@ -48,20 +48,20 @@ class FeedbackAdmin(ClaimCells, OpinionAdmin):
     action_form = SeenActionForm
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Feedback]:
-        newest = Prefetch("prediction__reviews", Review.objects.last_of_each().select_related("label"), to_attr="last")
+        last = Review.objects.last_of_each().select_related("label")
+        newest = Prefetch("prediction__reviews", last, to_attr="last_reviews")
         return super().get_queryset(request).with_approval().prefetch_related(newest)  # type: ignore[no-any-return]
 
     @admin.display(description=HistoryAdmin.action_checkbox.short_description)  # type: ignore[attr-defined]
     def action_checkbox(self, claim: Any) -> SafeString:
-        newest = claim.prediction.last[0].pk if claim.prediction.last else None
-        return super().action_checkbox(claim) + seen_input(claim.prediction_id, newest)
+        return super().action_checkbox(claim) + seen_input(claim.prediction_id, claim.prediction.last_reviews)
 
     @admin.display(description="Review")
     def approved(self, claim: Any) -> SafeString | str:
         """That the claim counts, or else what was decided about the answer."""
         if claim.is_approved:
             return cells.chip("approved", "good")
-        return cells.verdict_chip(claim.prediction.last[0] if claim.prediction.last else None)
+        return cells.verdict_chip(cells.counting(claim.prediction.last_reviews))
 
     def has_review_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("predictions.add_review")

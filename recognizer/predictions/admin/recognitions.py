@@ -135,7 +135,7 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
 
     @admin.display(description=HistoryAdmin.action_checkbox.short_description)  # type: ignore[attr-defined]
     def action_checkbox(self, row: Any) -> SafeString:
-        return super().action_checkbox(row) + _seen_input(row)
+        return super().action_checkbox(row) + seen_input(row.pk, row.last_reviews)
 
     def get_search_results(
         self, request: HttpRequest, queryset: PredictionQuerySet, search_term: str
@@ -164,7 +164,7 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
 
     @admin.display(description="Verdict")
     def verdict(self, row: Any) -> SafeString | str:
-        return cells.verdict_chip(_counting(row))
+        return cells.verdict_chip(cells.counting(row.last_reviews))
 
     @admin.display(description="Who")
     def who(self, row: Prediction) -> SafeString | str:
@@ -193,8 +193,8 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
             "spans": spans_of(row),
             "has_picture": has_picture(row),
             "status_chip": cells.status_chip(row),
-            "verdict_chip": cells.verdict_chip(_counting(row)),
-            "seen": _seen_input(row),
+            "verdict_chip": cells.verdict_chip(cells.counting(row.last_reviews)),  # type: ignore[attr-defined]
+            "seen": seen_input(row.pk, row.last_reviews),  # type: ignore[attr-defined]
             "owner": cells.owner(row),
             "when": cells.moment(row.created_at),
             "second_opinions": second_opinions_of(row, names),
@@ -294,16 +294,6 @@ def _judge(request: StaffRequest, rows: list[Prediction], **verdict: Any) -> Out
 
 def _keys(rows: Iterable[Prediction]) -> list[UUID]:
     return [row.pk for row in rows]
-
-
-def _counting(row: Any) -> Review | None:
-    """The review that counts."""
-    newest = row.last_reviews[0] if row.last_reviews else None
-    return None if newest is None or newest.verdict == Review.Verdict.WITHDRAWN else newest
-
-
-def _seen_input(row: Any) -> SafeString:
-    return seen_input(row.pk, row.last_reviews[0].pk if row.last_reviews else None)
 
 
 def _retry(row: Prediction) -> UUID:

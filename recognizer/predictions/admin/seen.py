@@ -3,8 +3,7 @@
 Without it a page that was opened an hour ago would overwrite what another reviewer decided meanwhile.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
 from django import forms
@@ -14,12 +13,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.forms import ActionForm
 
+from recognizer.predictions.admin.filters import row_number
 from recognizer.predictions.models import Review
 from recognizer.predictions.review import NONE_YET
 
 SEEN = "seen"  # pairs such as `<prediction>:<number of its newest review>`, with spaces between
 SEEN_BEYOND = "seen_beyond"  # the newest review of all: what counts for chosen rows that the page did not draw
-MAX_DIGITS = 18  # of a row's number
 HIDDEN = '<input type="hidden" name="{}" value="{}:{}">'
 
 
@@ -34,9 +33,9 @@ class SeenActionForm(ActionForm):
     seen_beyond = forms.IntegerField(label="", required=False, initial=newest_of_all, widget=forms.HiddenInput)
 
 
-def seen_input(prediction: UUID, newest: int | None) -> SafeString:
-    """The hidden field of one row. `newest` is the number of its newest review."""
-    return format_html(HIDDEN, SEEN, prediction, newest or NONE_YET)
+def seen_input(prediction: UUID, last: Sequence[Review]) -> SafeString:
+    """The hidden field of one row. `last` is its newest review, or nothing."""
+    return format_html(HIDDEN, SEEN, prediction, last[0].pk if last else NONE_YET)
 
 
 def seen_by(request: HttpRequest, predictions: Iterable[UUID]) -> dict[UUID, int]:
@@ -55,16 +54,13 @@ def _posted(request: HttpRequest) -> Iterator[tuple[UUID, int]]:
     for pair in " ".join(request.POST.getlist(SEEN)).split():
         name, _, number = pair.partition(":")
         try:
-            yield UUID(name), _number(number)
+            yield UUID(name), row_number(number) or NONE_YET
         except ValueError:  # a forged form has seen nothing
             continue
 
 
 def _before(request: HttpRequest, beyond: set[UUID]) -> dict[UUID, int]:
     """The newest reviews of these rows when the list was drawn."""
-    known = Review.objects.filter(prediction__in=beyond, pk__lte=_number(request.POST.get(SEEN_BEYOND, "")))
+    newest = row_number(request.POST.get(SEEN_BEYOND, "")) or NONE_YET
+    known = Review.objects.filter(prediction__in=beyond, pk__lte=newest)
     return dict(known.order_by("pk").values_list("prediction_id", "pk"))
-
-
-def _number(digits: Any) -> int:
-    return int(digits) if digits.isdecimal() and len(digits) <= MAX_DIGITS else NONE_YET

@@ -67,8 +67,7 @@ class DisagreesFilter(DropdownFilter):
     parameter_name = "disagrees"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        versions = ModelVersion.objects.filter(trials__isnull=False).distinct().select_related("model")
-        return [(str(version.pk), str(version)) for version in versions.only("number", "model__name")]
+        return [(str(version.pk), str(version)) for version in agreement.tried_versions()]
 
     def queryset(self, request: HttpRequest, queryset: PredictionQuerySet) -> PredictionQuerySet:
         known = {value for value, _ in self.lookup_choices}
