@@ -180,10 +180,7 @@ def _correlation(one: Look, other: Look) -> float:
     """The highest over the eight orientations, -1 to 1; 0 for a picture of one colour."""
     if one.grey is None or other.grey is None:
         return 0.0
-    fixed, moving = one.grey.astype(np.float32).ravel(), turned(other.grey).reshape(8, -1)
-    fixed, moving = fixed - fixed.mean(), moving - moving.mean(1, keepdims=True)
-    norms = np.linalg.norm(fixed) * np.linalg.norm(moving, axis=1)
-    return float(np.max(moving @ fixed / np.maximum(norms, 1e-6)))
+    return float(np.max(_directions(turned(other.grey)) @ _directions(one.grey[None])[0]))
 
 
 def find_alike(features: Floats, *, num_new: int | None = None) -> list[tuple[int, int]]:

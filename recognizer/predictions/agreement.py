@@ -99,6 +99,12 @@ def who_was_right(version: ModelVersion) -> Verdicts:
     return Verdicts(found["live_right"], found["trial_right"], num_neither)
 
 
+def tried_versions() -> QuerySet[ModelVersion]:
+    """Those that were ever on trial, with no more than their names: what describes an artifact is long."""
+    tried = ModelVersion.objects.filter(trials__isnull=False).distinct()
+    return tried.select_related("model").only("number", "model__name")
+
+
 def disagreements(version: ModelVersion, *, live_answer: str | None = None) -> QuerySet[SecondOpinion]:
     """Opinions that differ, newest first, with what is shown of them; only those about this answer, if it is given."""
     rows = SecondOpinion.objects.filter(version=version, agrees__in=DIFFERS)

@@ -27,7 +27,9 @@ DRAIN_SECONDS = 2
 LISTEN_SECONDS = 0.5
 LOOK_SECONDS = 2
 OPINION_SECONDS = 4  # of the 5 between two of these tasks
-TRAIN_NICE = 5  # people wait for recognition, so what trains gets the processor after it
+# People wait for recognition, so what trains gets a third of what that gets of a busy processor; and not less, since a
+# run must end too on a machine that is always busy.
+TRAIN_NICE = 5
 STALE = timedelta(seconds=3)  # a row that waited this long has lost its ring
 
 

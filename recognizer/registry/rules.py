@@ -185,8 +185,8 @@ def _learned(line: Sequence[Figures], who: str) -> str:
     first, *starts = line
     learned = [one for one in line if one["num_learned"]]
     unknown = [one["version"] for one in line if one["num_learned"] is None]
-    start = f", which started from {', '.join(one['version'] for one in starts)}," if starts else ""
-    who = f"{who} ({first['version']}{start.rstrip(',')})"
+    start = f", which started from {', '.join(one['version'] for one in starts)}" if starts else ""
+    who = f"{who} ({first['version']}{start})"
     if learned:
         parts = ", ".join(f"{one['version']} from {one['num_learned']}" for one in learned)
         return f"{who} learned from photos that judge it: {parts}."

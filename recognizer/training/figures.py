@@ -8,6 +8,7 @@ from typing import Any
 
 from recognizer.training.models import DatasetSnapshot, Part, SnapshotItem
 
+ARROW = " → "  # between the keys of two labels; no key has one
 LEAST_TRAIN, LEAST_TEST = 20, 5  # photos of a class
 MOST_OF_ONE = 0.5  # of a class's reviewed photos, from one uploader
 LEAST_REVIEWED = 10  # photos; among fewer one uploader has half of them by chance
@@ -63,7 +64,7 @@ def difference(contents: Contents, before: Contents) -> dict[str, Any]:
     """Photos added, removed and relabelled, by class; and some of the new items, to be looked at."""
     now, then = contents.photos, before.photos
     relabelled = Counter(
-        f"{then[sha256].label} → {now[sha256].label}"
+        f"{then[sha256].label}{ARROW}{now[sha256].label}"
         for sha256 in then.keys() & now.keys()
         if then[sha256].label != now[sha256].label
     )

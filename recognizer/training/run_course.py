@@ -1,5 +1,6 @@
 """A run's heavy part in a thread of its own, beside the one that keeps the row: how it goes, and whether to stop."""
 
+import os
 import threading
 import time
 from collections import deque
@@ -19,7 +20,6 @@ log = structlog.get_logger(__name__)
 BEAT_SECONDS = 2.0  # between two looks at the row: a cancelled run stops within about this
 NUM_LINES = 50  # of the log, kept in the row
 AUTOGROUP = Path("/proc/self/autogroup")
-SESSION_NICE = 5  # as predictions.tasks.TRAIN_NICE, which counts inside the session
 
 stopping = threading.Event()  # this process shall end; runs go back to the queue
 
@@ -143,12 +143,9 @@ def _caught(work: Callable[[], Any], outcome: dict[str, Any]) -> None:
 
 
 def yield_to_others() -> None:
-    """Give this process's session a small share of the processor, where Linux groups by session and not by process.
-
-    A third of what another gets, and not less: on a machine that is always busy a run must end too.
-    """
+    """Give the session the niceness of this process: where Linux shares by session, that of a process counts inside."""
     with suppress(OSError):
-        AUTOGROUP.write_text(str(SESSION_NICE))
+        AUTOGROUP.write_text(str(os.nice(0)))
 
 
 def _in_short(figures: dict[str, Any]) -> dict[str, Any]:

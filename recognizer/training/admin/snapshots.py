@@ -29,10 +29,9 @@ from recognizer.training.admin.origins import origin_urls
 from recognizer.training.admin.pictures import thumbnail, thumbnail_response
 from recognizer.training.asking import ask_for_snapshot
 from recognizer.training.candidates import REASONS
+from recognizer.training.figures import ARROW
 from recognizer.training.models import DatasetSnapshot, Part, SnapshotItem
 from recognizer.training.options import SnapshotOptions
-
-ARROW = " → "  # between two keys, as `figures.difference` writes them
 
 
 def _switch(**options: Any) -> forms.BooleanField:
