@@ -52,7 +52,7 @@ bench: ## requests a second of a fresh service, beside the limit of this machine
 
 bench-peers: ## the same beside LitServe and BentoML on the same model, machine and run (ARGS=--help)
 	@requirements/install.sh runtime ml dev
-	@VENV=build/peers-venv requirements/install.sh peers
+	@RECOGNIZER_VENV=build/peers-venv requirements/install.sh peers
 	@exec $(PYTHON_BIN) -m bench.peers $(ARGS)
 
 bench-train: ## photos a second of training, beside torchvision's reference loop (ARGS=--help)

@@ -1,11 +1,11 @@
 #!/bin/sh
 # Makes .venv hold exactly what the named requirement files say, then leaves a stamp, so that the next call costs nothing.
 # Usage: requirements/install.sh runtime ml [dev]      PYTHON=/path/to/python chooses the Python of a new .venv.
-#        VENV=build/peers-venv requirements/install.sh peers      another venv, which sees the packages of .venv too.
+#        RECOGNIZER_VENV=build/peers-venv requirements/install.sh peers      another venv, which sees the packages of .venv too.
 set -eu
 cd "$(dirname "$0")/.."
 
-venv=${VENV:-.venv}
+venv=${RECOGNIZER_VENV:-.venv}
 
 needed_mb=9000 # the packages with their GPU libraries, and pip's copies while it unpacks
 is_new_enough='import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'
