@@ -9,6 +9,7 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from urllib.parse import urlencode
 
 import django
@@ -79,14 +80,22 @@ def desk_pages(rare: Prediction) -> dict[str, str]:
 
 
 def measure(client: Client, address: str, *, repeats: int) -> list[tuple[float, float]]:
-    """Milliseconds of each repeat, by the clock and of the processor, after one that warms up."""
+    """`timed`, of one page."""
+
+    def ask() -> None:
+        if (status := client.get(address).status_code) != 200:
+            sys.exit(f"{address} answered {status}.")
+
+    return timed(ask, repeats=repeats)
+
+
+def timed(ask: Callable[[], object], *, repeats: int) -> list[tuple[float, float]]:
+    """Milliseconds of each call, by the clock and of the processor, after one that warms up."""
     taken = []
     for _ in range(repeats + 1):
         start, work = time.perf_counter(), time.process_time()
-        response = client.get(address)
+        ask()
         taken.append(((time.perf_counter() - start) * 1000, (time.process_time() - work) * 1000))
-        if response.status_code != 200:
-            sys.exit(f"{address} answered {response.status_code}.")
     return taken[1:]
 
 

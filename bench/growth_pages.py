@@ -32,6 +32,7 @@ from django.utils.timezone import now  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from bench.admin_list import pages as admin_pages  # noqa: E402
+from bench.admin_list import timed  # noqa: E402
 from recognizer.predictions.models import Prediction  # noqa: E402
 
 Ask = Callable[[], object]
@@ -143,13 +144,8 @@ def _photo() -> bytes:
 
 def measure(ask: Ask, *, repeats: int) -> tuple[float, float]:
     """95th percentile by the clock and median of processor time, in milliseconds, after one call that warms up."""
-    clock, work = [], []
-    for _ in range(repeats + 1):
-        start, used = time.perf_counter(), time.process_time()
-        ask()
-        clock.append((time.perf_counter() - start) * 1000)
-        work.append((time.process_time() - used) * 1000)
-    return round(statistics.quantiles(clock[1:], n=20)[-1], 1), round(statistics.median(work[1:]), 1)
+    clock, work = zip(*timed(ask, repeats=repeats), strict=True)
+    return round(statistics.quantiles(clock, n=20)[-1], 1), round(statistics.median(work), 1)
 
 
 def main() -> None:

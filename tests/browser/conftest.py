@@ -3,11 +3,12 @@
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
-from tests.service import RunningService
+from tests.service import ADMIN, PASSWORD, RunningService
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")  # .ci/run looks for the same
 PATIENCE_MS = 60_000  # other tests run beside these
@@ -39,6 +40,16 @@ def visit(browser: Browser, service: RunningService) -> Iterator[Callable[..., P
     yield visit
     for context in contexts:
         context.close()
+
+
+def sign_in(visit: Callable[..., Page], address: str, *, user: str = ADMIN, **options: Any) -> Page:
+    """A page of the admin, as this user sees it who signed in on the way; keyword arguments as of `visit`."""
+    page = visit(f"/admin/login/?next={quote(address)}", **options)
+    page.get_by_label("Username").fill(user)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("Password").press("Enter")
+    page.wait_for_url(f"**{address}")
+    return page
 
 
 class Complaints(list[str]):

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Complaints
+from tests.browser.conftest import Complaints, sign_in
 from tests.browser.test_looks import SCREENSHOTS, barriers, overflow
 from tests.service import ADMIN, PASSWORD, RunningService
 from tests.system.commands import manage
@@ -62,11 +62,7 @@ def _desks(service: RunningService) -> None:
 
 
 def open_desk(visit: Visit, model: str, *, who: str = ADMIN, question: str = "order=newest", **options: object) -> Page:
-    page = visit(f"/admin/login/?next={DESK}", **options)
-    page.get_by_label("Username").fill(who)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_label("Password").press("Enter")
-    page.wait_for_url(f"**{DESK}**")
+    page = sign_in(visit, DESK, user=who, **options)
     page.goto(f"{DESK}?model={model}&{question}")
     page.locator(".desk-tile:focus").wait_for()
     return page

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Complaints
+from tests.browser.conftest import Complaints, sign_in
 from tests.browser.test_looks import SCREENSHOTS, barriers, overflow
-from tests.service import ADMIN, PASSWORD, RunningService
+from tests.service import RunningService
 from tests.system.commands import manage
 from tests.system.rows import query
 
@@ -28,12 +28,7 @@ def open_checkup(visit: Visit, service: RunningService, model: str, **options: o
              JOIN registry_registeredmodel model ON model.id = checkup.model_id WHERE model.name = ?"""
     [(number,)] = query(service.data_dir, sql, model)
     address = f"{CHECKUPS}{number}/change/"
-    page = visit(f"/admin/login/?next={address}", **options)
-    page.get_by_label("Username").fill(ADMIN)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_label("Password").press("Enter")
-    page.wait_for_url(f"**{address}")
-    return page
+    return sign_in(visit, address, **options)
 
 
 def decisions(service: RunningService) -> list[tuple[str, str, str]]:

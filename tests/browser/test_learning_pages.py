@@ -1,15 +1,14 @@
 """The pages of a snapshot, a run and its judgement, as real work fills them: by keyboard alone, and how they look."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.conftest import Complaints
+from tests.browser.conftest import Complaints, sign_in
 from tests.browser.test_looks import SCREENSHOTS, barriers, overflow
 from tests.photo_folders import write_folder
-from tests.service import ADMIN, PASSWORD, RunningService, wait_until
+from tests.service import RunningService, wait_until
 from tests.system.commands import manage
 from tests.system.rows import query
 
@@ -40,18 +39,9 @@ def _address(service: RunningService, path: str, table: str) -> str:
     return f"/admin/{path}/{number}/change/"
 
 
-def sign_in(visit: Visit, address: str, **options: object) -> Page:
-    page = visit(f"/admin/login/?next={address}", **options)
-    page.get_by_label("Username").fill(ADMIN)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_label("Password").press("Enter")
-    page.wait_for_url(f"**{address}")
-    return page
-
-
 def shoot(page: Page, name: str) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png", full_page=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
 @pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1280, "light")])

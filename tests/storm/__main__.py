@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.service import NEVER_PASSED_ON
 from tests.storm.course import Plan, ride_out
 
 EXAMPLES = """examples:
@@ -16,14 +17,12 @@ EXAMPLES = """examples:
 
 Kills with SIGKILL, so stop nothing else for it; takes two cores. Root, to fill a disk of its own.
 """
-# A storm breaks what it finds: never a database, broker or bucket that somebody uses.
-NEVER_PASSED_ON = ("DATABASE_URL", "RECOGNIZER_BROKER_URL", "RECOGNIZER_S3_BUCKET", "RECOGNIZER_DATA_DIR")
 
 
 def main() -> int:
     """Gives 1 when anything that was promised was lost, doubled, unexplained or late."""
     plan = parse(sys.argv[1:])
-    for name in NEVER_PASSED_ON:
+    for name in NEVER_PASSED_ON:  # a storm breaks what it finds: never what somebody uses
         os.environ.pop(name, None)
     print(f"seed {plan.seed}", flush=True)  # noqa: T201 - first: of a storm that is cut short, too
     with tempfile.TemporaryDirectory(prefix="recognizer-storm-") as name:

@@ -8,10 +8,11 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from kombu.exceptions import KombuError
@@ -21,6 +22,7 @@ from tests.postgres import PostgresServer
 from tests.service import PROJECT_DIR, RunningService, environment, wait_until
 from tests.storm import faults
 from tests.storm.audit import Excuse
+from tests.storm.beside import beside
 from tests.storm.disk import filled
 from tests.storm.ledger import Ledger
 from tests.storm.load import Visitor
@@ -118,20 +120,12 @@ class Storm:
         """Wait for the commands that still run; those that a fault ended were refused in words."""
         self.strikes["promotion done"] = sum(command.wait(60) == 0 for command in self.promotions)
 
-    @contextmanager
-    def poisoned(self, *, deaths: int) -> Iterator[None]:
+    def poisoned(self, *, deaths: int) -> AbstractContextManager[None]:
         """Meanwhile pictures come, one after the other, of which each kills whoever decodes it, so many times."""
-        is_over = threading.Event()
         self.excuses.append(Excuse(frozenset({"worker_died"}), kinds=frozenset({"poison"})))
-        thread = threading.Thread(target=self._poison, args=(is_over, deaths))
-        thread.start()
-        try:
-            yield
-        finally:
-            is_over.set()
-            thread.join()
+        return beside(partial(self._poison, deaths))
 
-    def _poison(self, is_over: threading.Event, deaths: int) -> None:
+    def _poison(self, deaths: int, is_over: threading.Event) -> None:
         while not is_over.wait(0.1):
             key = self.upload("poison")
             self.strikes["poison picture"] += bool(key)

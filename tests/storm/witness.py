@@ -1,10 +1,10 @@
 """Sees how each prediction ends while the storm goes on: a result that is another one later was stored twice."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from tests.storm.beside import beside
 from tests.system import rows
 
 LOOK_SECONDS = 1.0
@@ -24,23 +24,14 @@ class Witness:
             if row.has_ended:
                 self.ends.setdefault(key, end_of(row))
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         """Look every second; a database that is down is looked at later."""
-        is_over = threading.Event()
+        return beside(self._watch)
 
-        def watch() -> None:
-            while not is_over.wait(LOOK_SECONDS):
-                with suppress(*rows.NOT_NOW):
-                    self.look()
-
-        thread = threading.Thread(target=watch)
-        thread.start()
-        try:
-            yield
-        finally:
-            is_over.set()
-            thread.join()
+    def _watch(self, is_over: threading.Event) -> None:
+        while not is_over.wait(LOOK_SECONDS):
+            with suppress(*rows.NOT_NOW):
+                self.look()
 
 
 def end_of(row: rows.Row) -> End:
