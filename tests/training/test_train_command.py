@@ -85,6 +85,20 @@ def test_wrong_options_end_in_a_sentence(photos, tmp_path, options, words):
         train(photos, "--folder", str(tmp_path / "run"), *options)
 
 
+def test_teacher_that_is_not_there_leaves_no_run_behind(photos, tmp_path):
+    with pytest.raises(CommandError, match="is not a complete artifact"):
+        train(photos, "--folder", str(tmp_path / "run"), "--teacher", "nowhere")
+    assert not (tmp_path / "run").exists()
+
+
+def test_folder_of_a_run_is_a_teacher(photos, tmp_path):
+    artifact = tmp_path / "big" / "artifact"
+    artifact.mkdir(parents=True)
+    (artifact / "artifact.json").write_text("{}")
+    with pytest.raises(CommandError, match=f"{artifact}"):
+        train(photos, "--folder", str(tmp_path / "run"), "--teacher", str(tmp_path / "big"))
+
+
 def test_data_that_are_not_there(tmp_path):
     with pytest.raises(CommandError, match="is not there"):
         train(tmp_path / "nowhere", "--folder", str(tmp_path / "run"))

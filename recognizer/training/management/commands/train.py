@@ -63,7 +63,7 @@ class Command(BaseCommand):
         from classifier_core.training.watching import Watch
         from recognizer.training.splitting import chosen_split
 
-        config = TrainConfig(**{name: options[name] for name in DEFAULTS})
+        config = TrainConfig(**{name: options[name] for name in DEFAULTS} | _sources(**options))
         with open_dataset(data) as dataset:
             result = train(
                 config,
@@ -76,6 +76,16 @@ class Command(BaseCommand):
             )
         if result is not None:
             self.stdout.write("\n".join(_told(result)))
+
+
+def _sources(*, pretrained: str, teacher: str, **_: object) -> dict[str, str]:
+    """Where weights and lessons come from; the folder of a run means its artifact."""
+    from classifier_core.artifact import MANIFEST
+    from classifier_core.training.run_folder import ARTIFACT
+
+    given = {"pretrained": pretrained, "teacher": teacher}
+    runs = {name: Path(source) / ARTIFACT for name, source in given.items()}
+    return {name: str(runs[name]) if (runs[name] / MANIFEST).is_file() else source for name, source in given.items()}
 
 
 def _add_data(parser: ArgumentParser) -> None:
@@ -106,7 +116,9 @@ def _add_data(parser: ArgumentParser) -> None:
 def _add_network(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("network")
     group.add_argument("--arch", required=True, help="mobilenet_v2, ghostnet_100, resnet18, ... or a family's name")
-    group.add_argument("--pretrained", help="safetensors file, artifact folder or hub name (default: from scratch)")
+    group.add_argument(
+        "--pretrained", help="safetensors file, folder of an artifact or run, or hub name (default: from scratch)"
+    )
     group.add_argument("--freeze", action="store_true", help="train the head only, on features computed once")
     group.add_argument("--image-size", type=int, help="pixels (default: 224)")
     group.add_argument("--serving-size", type=int, help="pixels at which it is judged and served (default: the same)")
@@ -143,7 +155,7 @@ def _add_changes(parser: ArgumentParser) -> None:
 
 def _add_teacher(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("distillation")
-    group.add_argument("--teacher", help="artifact folder of a better model with the same classes")
+    group.add_argument("--teacher", help="folder of the artifact, or run, of a better model with the same classes")
     group.add_argument("--teacher-weight", type=float, help="of its scores beside the labels, 0 to 1 (default: 0.5)")
     group.add_argument("--teacher-temperature", type=float, help="softens both scores (default: 2)")
     group.add_argument("--teacher-size", type=int, help="pixels at which it looks (default: as it is served)")
