@@ -16,7 +16,8 @@ serve: ## set up what is missing, then run the whole service on http://127.0.0.1
 	@exec $(PYTHON_BIN) -m recognizer.supervisor
 
 # One more test process than cores: the one that tests the running service mostly waits for it.
-PYTEST = $(PYTHON_BIN) -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist loadgroup
+PYTEST = $(PYTHON_BIN) -m pytest -q -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 4 --dist loadgroup \
+	--no-loadscope-reorder
 
 test: ## the tests (ARGS="-k upload" for some of them)
 	@requirements/install.sh runtime ml dev

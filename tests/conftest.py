@@ -16,20 +16,31 @@ from recognizer.predictions import describe, intake
 from tests.postgres import postgres_server
 from tests.service import RunningService, prepare_data, running_service
 
-SLOW_TO_START = {"start_service", "postgres"}
+SLOW_TO_START = {"prepared_data", "postgres"}  # services of one's own
 ABOUT_ROWS = {"predictions", "registry"}  # folders whose tests run on PostgreSQL too
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` looks at the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share the real service in one process; mark the tests about rows."""
+    """Keep in one process what shares something costly; mark the tests about rows; begin with what takes longest."""
     for item in items:
-        if "service" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("service"))
-        elif item.path.parent.name in ABOUT_ROWS and _is_about_rows(item):
+        if item.path.parent.name in ABOUT_ROWS and _is_about_rows(item):
             item.add_marker(pytest.mark.postgres)
-    # First what mostly waits for a service of its own: at the end the other processes would have nothing to do.
-    items.sort(key=lambda item: SLOW_TO_START.isdisjoint(getattr(item, "fixturenames", ())))
+        if _needs(item, {"service"}):
+            item.add_marker(pytest.mark.xdist_group("service"))
+        elif not (_stands_alone(item) or item.get_closest_marker("xdist_group")):
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
+    # The longest queue first; then what mostly waits, because at the end the others would have nothing to do meanwhile.
+    items.sort(key=lambda item: (not _needs(item, {"service"}), not _needs(item, SLOW_TO_START)))
+
+
+def _needs(item: pytest.Item, fixtures: set[str]) -> bool:
+    return not fixtures.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def _stands_alone(item: pytest.Item) -> bool:
+    """Whether it takes so long that any process that is free should run it."""
+    return _needs(item, SLOW_TO_START) or bool(item.get_closest_marker("slow"))
 
 
 def _is_about_rows(item: pytest.Item) -> bool:

@@ -9,20 +9,25 @@ import pytest
 from tests.service import PROJECT_DIR
 
 # Named, because to collect everything loads torch, a browser and an object storage: half a minute for nothing.
-PLACES = ["tests/api", "tests/predictions", "tests/project", "tests/registry"]
+STEPS, DOORS = ["tests/predictions", "tests/registry"], ["tests/api", "tests/project"]
 
 
-def test_tests_about_rows_hold_on_postgres(postgres):
-    run_on(postgres, "postgres and not long")
+def test_steps_hold_on_postgres(postgres):
+    run_on(postgres, "postgres and not slow and not long", STEPS)
+
+
+@pytest.mark.slow
+def test_doors_hold_on_postgres(postgres):
+    run_on(postgres, "postgres and not long", DOORS)
 
 
 @pytest.mark.long
 def test_long_tests_about_rows_hold_on_postgres(postgres):
-    run_on(postgres, "postgres and long")
+    run_on(postgres, "postgres and long", STEPS + DOORS)
 
 
-def run_on(postgres: str, chosen: str) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-m", chosen, "-p", "no:cacheprovider", *PLACES]
+def run_on(postgres: str, chosen: str, places: list[str]) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-m", chosen, "-p", "no:cacheprovider", *places]
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment = {**ours, "RECOGNIZER_TEST_DATABASE_URL": postgres}
     run = subprocess.run(
@@ -37,4 +42,4 @@ def test_no_test_about_rows_lies_elsewhere():
     marked = [path for path in PROJECT_DIR.glob("tests/*/*.py") if "mark.postgres" in path.read_text()]
 
     assert marked
-    assert {f"tests/{path.parent.name}" for path in marked} <= set(PLACES)
+    assert {f"tests/{path.parent.name}" for path in marked} <= {*STEPS, *DOORS}

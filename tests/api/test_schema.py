@@ -158,6 +158,7 @@ print("calls", num_calls)
 """
 
 
+@pytest.mark.slow
 def test_made_up_requests_get_documented_replies(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _FUZZ],

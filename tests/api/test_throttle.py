@@ -4,6 +4,8 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.project.test_environment import run
 
 _POST = """
@@ -41,6 +43,7 @@ def test_dead_broker_lets_requests_through(tmp_path: Path):
     assert seconds < 5
 
 
+@pytest.mark.slow
 def test_hung_broker_lets_requests_through(tmp_path: Path, hung_broker: None, settings):
     replies, seconds = posted(tmp_path, RECOGNIZER_BROKER_URL=settings.RECOGNIZER_BROKER_URL)
 

@@ -127,6 +127,7 @@ def test_three_hundred_are_reviewed_by_keyboard_alone(visit: Visit, service: Run
     expect(page.locator(".desk-tile")).to_have_count(5)
 
 
+@pytest.mark.slow
 def test_two_reviewers_never_overwrite_each_other_unseen(visit: Visit, service: RunningService):
     model = "shared"
     ada, ben = open_desk(visit, model), open_desk(visit, model, who=SECOND)

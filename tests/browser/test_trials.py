@@ -40,6 +40,7 @@ def look(page: Page, name: str, width: int, theme: str) -> None:
     assert barriers(page) == [], name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "theme"), [(390, "light"), (1280, "dark")])
 def test_replay_and_time_machine_by_keyboard(visit: Visit, width: int, theme: str):
     page = visit(

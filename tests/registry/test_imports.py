@@ -74,6 +74,7 @@ def test_import_twice_is_one_version(installed: Path):
     assert ModelVersion.objects.count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.files
 @pytest.mark.parametrize("damage", ["no engines", "changed graph", "no folder"])
 def test_import_again_repairs(installed: Path, fresh_process: None, damage: str):
@@ -108,6 +109,7 @@ def test_repair_that_fails_leaves_what_serves(installed: Path, monkeypatch: pyte
     assert load_artifact(artifact_store.folder_of(version.artifact_sha256), sha256=version.artifact_sha256)
 
 
+@pytest.mark.slow
 @pytest.mark.files
 def test_new_runtime_is_measured_at_the_next_import(installed: Path, monkeypatch: pytest.MonkeyPatch):
     # float32 stands for a fast precision, so that every CPU can run it.

@@ -18,7 +18,7 @@ HUNG_BROKER_SECONDS = 2.5
 
 
 def test_nothing_is_lost_in_the_storm(prepared_data, tmp_path):
-    check_storm(Plan(any_seed()), tmp_path / "data", prepared=prepared_data)
+    check_storm(Plan(any_seed(), rate=8), tmp_path / "data", prepared=prepared_data)
 
 
 @pytest.mark.long
@@ -41,7 +41,8 @@ def test_uploads_go_on_beside_a_hung_broker(service):
     ledger = Ledger(service.data_dir)
     with faults.stopped(service.pids()["broker"]):
         upload_during(ledger, service.url, "broker hangs", numbers=range(5000, 5024), fault=lambda: None)
-    assert {entry.reply.status for entry in ledger.entries} == {202}
+    # 200: a worker that is at it finds what came meanwhile without a message.
+    assert {entry.reply.status for entry in ledger.entries} <= {200, 202}
     assert max(entry.reply.seconds for entry in ledger.entries) < HUNG_BROKER_SECONDS
 
     check_all_ended(ledger)

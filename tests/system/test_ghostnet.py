@@ -18,6 +18,7 @@ def model_of(service: RunningService, number: int) -> tuple[str, int]:
     return body["model"]["architecture"], body["model"]["version"]
 
 
+@pytest.mark.slow
 def test_ghostnet_serves_garbage_once_it_is_promoted(service: RunningService):
     assert model_of(service, 0) == ("mobilenet_v2", 2)
 

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.service
 MAX_PENDING = 5
 
 
+@pytest.mark.slow
 def test_full_queue_says_so_and_empties(start_service):
     service = start_service(RECOGNIZER_MAX_PENDING=str(MAX_PENDING))
     with ExitStack() as stack:

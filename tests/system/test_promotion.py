@@ -20,6 +20,7 @@ MAX_SECONDS = 10.0  # from the decision to the first answer of the new version
 REASON = "the same weights under another name"
 
 
+@pytest.mark.slow
 def test_promotion_and_rollback_reach_the_worker_under_load(service, tmp_path):
     again = changed_copy(PROJECT_DIR / "starters" / "fruit", tmp_path / "again")
     manage(service, "models", "import", str(again), "--model", "fruit")

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.service
 NUM_UPLOADS = 60
 
 
+@pytest.mark.slow
 def test_stop_under_load_loses_nothing(start_service):
     service = start_service()
     ledger = Ledger(service.data_dir)

@@ -42,6 +42,7 @@ def shrunk(image: Image.Image, side: int) -> Image.Image:
     return image.resize((round(image.width * scale), round(image.height * scale)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("looking")
 @pytest.mark.xdist_group("documented")  # where the network that looks is built already
 def test_copies_of_test_photos_never_land_in_train(fruit_rows: RegisteredModel):

@@ -180,6 +180,7 @@ def test_lost_lease_changes_nothing(snapshot: DatasetSnapshot, monkeypatch: pyte
     assert ModelVersion.objects.count() == 1
 
 
+@pytest.mark.slow
 def test_photo_erased_between_two_attempts_is_learned_no_more(
     fruit_rows: RegisteredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_report: None
 ):
@@ -221,6 +222,7 @@ execute(TrainingRun.objects.claim())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_killed_worker_s_run_goes_on_where_it_was(
     snapshot: DatasetSnapshot, media: Path, no_report: None, monkeypatch: pytest.MonkeyPatch
