@@ -40,13 +40,19 @@ def send(url: str, raw: bytes | None = None, *, content_type: str = "", **header
     request = urllib.request.Request(url, data=raw, headers=named)
     start = time.monotonic()
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+        with _opened(request) as response:
             status, text, received = response.status, response.read().decode(), response.headers
-    except urllib.error.HTTPError as error:
-        status, text, received = error.code, error.read().decode(), error.headers
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException) as error:  # also where the server died in the middle of its answer
         status, text, received = 0, f"{type(error).__name__}: {error}", Message()
     return Reply(status, text, received, time.monotonic() - start)
+
+
+def _opened(request: urllib.request.Request) -> Any:
+    """The response, whatever its status."""
+    try:
+        return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
+    except urllib.error.HTTPError as error:
+        return error
 
 
 def predict(service_url: str, raw: bytes, *, model: str = "", top_k: int = 5, **headers: str) -> Reply:
