@@ -14,6 +14,7 @@ from django.utils.timezone import now
 from recognizer.predictions.admin import desk_question
 from recognizer.predictions.desk import Order
 from recognizer.predictions.models import Prediction, Review
+from recognizer.predictions.review import record
 from tests.admin.rows import answered, failed, labelled_version, pending
 from tests.predictions.query_plans import full_scans, sent_statements
 from tests.recognition import picture
@@ -49,7 +50,7 @@ def boss(monkeypatch: pytest.MonkeyPatch) -> Client:
     failed(version.model, user=user)
     pending(version.model, user=user)
     for row, verdict in zip(rows, ("rejected", "confirmed"), strict=False):
-        Review.objects.create(prediction=row, verdict=verdict, reviewer=user)
+        record(row, verdict=Review.Verdict(verdict), reviewer=user)
     client = Client()
     client.force_login(user)
     return client

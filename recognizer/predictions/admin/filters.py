@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.timezone import make_aware
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, RangeNumericFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter, RangeNumericFilter
 from unfold.contrib.filters.forms import AutocompleteDropdownForm
 
 from recognizer.predictions.models import Prediction, PredictionQuerySet, Review, UploadedImage
@@ -113,6 +113,17 @@ class KnownFilter(DropdownFilter):
         return queryset.with_known(self.values[self.value()]) if self.value() in self.values else queryset
 
 
+class StatusFilter(ChoicesDropdownFilter):
+    def queryset(self, request: HttpRequest, queryset: PredictionQuerySet) -> QuerySet[Prediction]:
+        status = self.value()
+        return queryset.in_status(status, is_keyed=_is_keyed(request)) if status else queryset
+
+
+def _is_keyed(request: HttpRequest) -> bool:
+    """Whether a label narrows the list, which says more than a status: most recognitions succeeded."""
+    return bool(request.GET.get(LabelFilter.parameter_name))
+
+
 class VerdictFilter(DropdownFilter):
     """By the newest review, the one that counts."""
 
@@ -127,10 +138,10 @@ class VerdictFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: PredictionQuerySet) -> QuerySet[Prediction]:
         if self.value() == "none":
-            return queryset.unreviewed()
+            answers = queryset.in_status(Prediction.Status.SUCCEEDED, is_keyed=_is_keyed(request))
+            return answers.without_verdict()
         if self.value() in dict(Review.Verdict.that_count()):
-            decided = Review.objects.newest().filter(verdict=self.value())
-            return queryset.filter(pk__in=decided.values("prediction"))
+            return queryset.filter(verdict=self.value())
         return queryset
 
 
