@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ def measure(scratch: Path, options: argparse.Namespace) -> list[list[str]]:
     (scratch / "data").mkdir()
     asked = [(options.depth, True), *itertools.product(options.clients, (True, False))]
     with fresh_service(scratch / "data") as service:
-        press = Press(service.predict_url(options.model), photo)
+        press = Press([service.predict_url(options.model)], photo)
         return [
             line(press.run(number, seconds=options.seconds, is_patient=patient), number, options.seconds, patient)
             for number, patient in asked
@@ -80,11 +80,14 @@ def measure(scratch: Path, options: argparse.Namespace) -> list[list[str]]:
 
 
 class Press:
-    """Clients that each send one photo after the other, each with other bytes, over a connection of their own."""
+    """Clients that each send one photo after the other, each with other bytes, over a connection of their own.
 
-    def __init__(self, url: str, photo: bytes) -> None:
-        parts = urlsplit(url)
-        self._address, self._path = parts.netloc, f"{parts.path}?{parts.query}"
+    Of several addresses of one service each request takes the next.
+    """
+
+    def __init__(self, urls: Sequence[str], photo: bytes) -> None:
+        parts = [urlsplit(url) for url in urls]
+        self._address, self._paths = parts[0].netloc, [f"{part.path}?{part.query}" for part in parts]
         self._photo, self._numbers = photo, itertools.count(time.time_ns())
 
     def run(self, num_clients: int, *, seconds: float, is_patient: bool) -> list[Seen]:
@@ -110,9 +113,10 @@ class Press:
 
     def _send(self, connection: http.client.HTTPConnection) -> Seen:
         start = time.perf_counter()
-        body = self._photo + b"%020d" % next(self._numbers)  # after the end marker, which decoders ignore
+        number = next(self._numbers)
+        body = self._photo + b"%020d" % number  # after the end marker, which decoders ignore
         try:
-            connection.request("POST", self._path, body, {"Content-Type": "image/jpeg"})
+            connection.request("POST", self._paths[number % len(self._paths)], body, {"Content-Type": "image/jpeg"})
             reply = connection.getresponse()
             reply.read()
         except OSError:
@@ -130,11 +134,11 @@ def line(seen: list[Seen], num_clients: int, seconds: float, is_patient: bool) -
     refusals = [one.seconds for one in seen if one.status == http.HTTPStatus.SERVICE_UNAVAILABLE]
     num_other = len(seen) - len(answers) - len(refusals)
     manner = "waits as asked" if is_patient else "sends again at once"
-    cells = [str(num_clients), manner, f"{len(answers) / seconds:.1f}", *_percentiles(answers)]
-    return [*cells, f"{len(refusals) / seconds:.1f}", *_percentiles(refusals), str(num_other)]
+    cells = [str(num_clients), manner, f"{len(answers) / seconds:.1f}", *percentiles(answers)]
+    return [*cells, f"{len(refusals) / seconds:.1f}", *percentiles(refusals), str(num_other)]
 
 
-def _percentiles(seconds: list[float]) -> list[str]:
+def percentiles(seconds: list[float]) -> list[str]:
     """The median and the 95th percentile, milliseconds."""
     return [f"{value * 1000:.0f}" for value in np.percentile(seconds, [50, 95])] if seconds else ["", ""]
 
