@@ -1,7 +1,7 @@
 """Answer claimed predictions. One bad image never takes its neighbours along.
 
 Threads decode and run the network, the caller's thread claims and stores: while some images are in work, others are
-claimed and earlier answers stored. No other thread touches the database.
+claimed and earlier answers stored. Those threads do not touch the database.
 """
 
 import time

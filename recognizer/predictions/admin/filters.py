@@ -21,7 +21,7 @@ from recognizer.registry.models import Label, ModelVersion
 
 MAX_COUNTED = 10_000
 MAX_FILES_FOUND = 300  # newest first; who wants older ones adds letters or a date
-MAX_FILES_SEARCHED = 100_000  # newest first: no index helps with a part of a name, and a million take a second
+MAX_FILES_SEARCHED = 50_000  # newest first: no index helps with a part of a name, and a million take two seconds
 HEX_DIGITS = 32  # of a whole id
 MAX_DIGITS = 18  # of a row's number: what fits 64 bits
 KEY_PREFIX = "key:"  # no key has a colon
