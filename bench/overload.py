@@ -28,7 +28,7 @@ WARM_UP_SECONDS = 1.0
 LOST = 0  # in the place of a status
 HEADINGS = (
     *("clients", "after a refusal", "answers/s", "answer p50 ms", "answer p95 ms"),
-    *("refused/s", "503 p50 ms", "503 p95 ms", "other"),
+    *("refused/s", "503 p50 ms", "503 p95 ms", "202", "lost"),
 )
 
 
@@ -132,10 +132,11 @@ def line(seen: list[Seen], num_clients: int, seconds: float, is_patient: bool) -
     """The cells of one line of the table."""
     answers = [one.seconds for one in seen if one.status == http.HTTPStatus.OK]
     refusals = [one.seconds for one in seen if one.status == http.HTTPStatus.SERVICE_UNAVAILABLE]
-    num_other = len(seen) - len(answers) - len(refusals)
+    num_pending = sum(one.status == http.HTTPStatus.ACCEPTED for one in seen)
+    num_lost = len(seen) - len(answers) - len(refusals) - num_pending
     manner = "waits as asked" if is_patient else "sends again at once"
     cells = [str(num_clients), manner, f"{len(answers) / seconds:.1f}", *percentiles(answers)]
-    return [*cells, f"{len(refusals) / seconds:.1f}", *percentiles(refusals), str(num_other)]
+    return [*cells, f"{len(refusals) / seconds:.1f}", *percentiles(refusals), str(num_pending), str(num_lost)]
 
 
 def percentiles(seconds: list[float]) -> list[str]:

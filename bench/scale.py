@@ -116,7 +116,13 @@ def second_worker(service: Service) -> Iterator[int]:
     """One more worker with the command of the service's own, under another name; its process id."""
     program = next(one for one in list_programs(service.options) if one.name == "worker")
     command = [word.replace("predict@", "predict2@") for word in program.command]
-    process = subprocess.Popen(command, cwd=PROJECT_DIR, env={**program.environment, **_environment(service)})
+    process = subprocess.Popen(
+        command,
+        cwd=PROJECT_DIR,
+        env={**program.environment, **_environment(service)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         yield process.pid
     finally:

@@ -14,9 +14,9 @@ def test_answers_and_refusals_are_told_apart():
 
     cells = line(seen, 48, 2.0, True)
 
-    assert cells == ["48", "waits as asked", "1.0", "500", "590", "0.5", "10", "10", "1"]
+    assert cells == ["48", "waits as asked", "1.0", "500", "590", "0.5", "10", "10", "1", "0"]
     assert to_markdown([cells]).count("\n") == 2
-    assert line([], 1, 2.0, False)[2:] == ["0.0", "", "", "0.0", "", "", "0"]
+    assert line([], 1, 2.0, False)[2:] == ["0.0", "", "", "0.0", "", "", "0", "0"]
 
 
 @pytest.mark.slow
