@@ -179,6 +179,9 @@ def _create_opinions(answered: list[Prediction], *, reviewer: User, chance: rand
         for row in chance.sample(answered, len(answered) // 10)
     ]
     Review.objects.bulk_create(reviews)
+    for review in reviews:
+        review.prediction.verdict = review.verdict
+    Prediction.objects.bulk_update([review.prediction for review in reviews], ["verdict"])
     Feedback.objects.bulk_create(
         Feedback(prediction=row, visitor=row.visitor, user=row.user, is_correct=False, claimed_label="something else")
         for row in chance.sample(answered, len(answered) // 50)

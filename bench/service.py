@@ -73,7 +73,7 @@ class Service:
 
     def memory(self) -> list[ProcessMemory]:
         """Every process of the service. Empty where there is no /proc."""
-        return [_memory(_role(name, pid), pid) for name, pid in self._family()]
+        return [memory_of(_role(name, pid), pid) for name, pid in self._family()]
 
     def cpu_seconds(self) -> dict[str, float]:
         """Processor time so far of each program of the service, its children's included. Empty without /proc."""
@@ -148,7 +148,8 @@ def cpu_seconds_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _memory(name: str, pid: int) -> ProcessMemory:
+def memory_of(name: str, pid: int) -> ProcessMemory:
+    """Of one process."""
     status = Path(f"/proc/{pid}/status").read_text()
     try:
         pss = _mebibytes(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss:")

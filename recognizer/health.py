@@ -60,7 +60,7 @@ def _described(promotion: Promotion, live: list[LoadedVersion], *, is_insider: b
 
 
 def describe_loaded(live: Sequence[LoadedVersion], model_id: int, *, is_insider: bool) -> list[dict[str, Any]]:
-    """What live workers hold of a model, as the API and /readyz show it: to strangers, a worker is a number."""
+    """What live workers hold of a model, loaded or ready to be. To strangers a worker is a number."""
     numbers = {name: str(number) for number, name in enumerate(sorted({row.worker for row in live}), start=1)}
     return [
         {
@@ -69,6 +69,7 @@ def describe_loaded(live: Sequence[LoadedVersion], model_id: int, *, is_insider:
             "engine": row.engine,
             "device": row.device,
             "precision": row.precision,
+            "in_memory": row.unloaded_at is None,
         }
         for row in live
         if row.model_id == model_id and row.version

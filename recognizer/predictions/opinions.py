@@ -117,6 +117,11 @@ class Review(AppendOnly):
     def __str__(self) -> str:
         return f"{self.verdict} {self.label or ''}".strip()
 
+    @property
+    def counted_verdict(self) -> str | None:
+        """The verdict as long as this review is the newest; None where it takes the one before back."""
+        return None if self.verdict == self.Verdict.WITHDRAWN else self.verdict
+
 
 class Erasure(AppendOnly):
     """That a prediction was erased, by whom and when. A restored backup replays these rows."""

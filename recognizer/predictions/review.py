@@ -120,7 +120,7 @@ def _write(
     reviewer: User,
     via: Review.Via,
 ) -> Review:
-    return Review.objects.create(
+    review = Review.objects.create(
         prediction=prediction,
         verdict=verdict,
         label=label,
@@ -128,6 +128,9 @@ def _write(
         reviewer=reviewer,
         via=via,
     )
+    # The row is locked since `_lock`: the last review and this copy of it change together, or neither does.
+    Prediction.objects.filter(pk=prediction.pk).update(verdict=review.counted_verdict)
+    return review
 
 
 def _counted_before(prediction: Prediction, newest: Review | None) -> str:

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.timezone import now
 
-from recognizer.predictions.models import Prediction, Review, SecondOpinion, Trial
+from recognizer.predictions.models import Prediction, PredictionQuerySet, SecondOpinion, Trial
 from recognizer.registry.models import ModelVersion
 
 MAX_REPLAYED = 1_000_000
@@ -84,7 +84,7 @@ def settled_until(trial: Trial) -> datetime:
     return min(oldest, latest) if oldest else latest
 
 
-def _fitting(trial: Trial) -> QuerySet[Prediction]:
+def _fitting(trial: Trial) -> PredictionQuerySet:
     """Answers of other versions that were asked for and have no opinion of this one yet."""
     opinions = SecondOpinion.objects.filter(prediction=OuterRef("pk"), version=trial.version_id)
     answered = Prediction.objects.filter(model=trial.model_id, status=Prediction.Status.SUCCEEDED)
@@ -96,7 +96,7 @@ def _fitting(trial: Trial) -> QuerySet[Prediction]:
     if trial.label:
         rows = rows.filter(label=trial.label)
     if trial.only_reviewed:
-        rows = rows.filter(Exists(Review.objects.newest().filter(prediction=OuterRef("pk"))))
+        rows = rows.reviewed()
     return rows
 
 

@@ -335,7 +335,7 @@ class LoadedVersionQuerySet(models.QuerySet["LoadedVersion"]):
 
 
 class LoadedVersion(models.Model):
-    """What one worker holds in memory, as the worker itself reports it every few seconds."""
+    """What one worker holds in memory or, if nobody asked for long, holds ready, as it reports every few seconds."""
 
     worker = models.CharField(max_length=120)
     model = models.ForeignKey(RegisteredModel, on_delete=models.CASCADE, related_name="loaded_versions")
@@ -345,6 +345,9 @@ class LoadedVersion(models.Model):
     precision = models.CharField(max_length=20, blank=True)
     error = models.TextField(blank=True, help_text="Why the desired version is not the loaded one.")
     loaded_at = models.DateTimeField(default=now)
+    unloaded_at = models.DateTimeField(
+        null=True, help_text="Since when it rests: nobody asked, and the next request loads it again."
+    )
     seen_at = models.DateTimeField(default=now, db_index=True)
 
     objects = LoadedVersionQuerySet.as_manager()

@@ -20,7 +20,7 @@ from classifier_core.engines import Device, EngineName, EngineSpec, Precision
 from classifier_core.engines.precision import choose_spec
 from classifier_core.errors import ClassifierError, EngineUnavailable
 from classifier_core.preprocessing import Preprocessing
-from recognizer.registry import artifact_store
+from recognizer.registry import artifact_store, idle
 from recognizer.registry.models import LoadedVersion, ModelVersion, Promotion, RegisteredModel
 
 log = structlog.get_logger(__name__)
@@ -56,11 +56,12 @@ _stopping = threading.Event()
 
 
 def serving_version(model_id: int) -> ServingVersion:
-    """The loaded version of this registered model, loaded now if it never was.
+    """The loaded version of this registered model, loaded now if it never was or has left memory.
 
-    Raises ClassifierError when there is none and the desired one does not load.
+    Raises ClassifierError, OSError or MemoryError when there is none and the desired one does not load.
     """
-    return _loaded.get(model_id) or _load_desired(RegisteredModel.objects.get(pk=model_id))
+    idle.note(model_id)
+    return _loaded.get(model_id) or _load_again(RegisteredModel.objects.get(pk=model_id))
 
 
 def start() -> None:
@@ -78,19 +79,20 @@ def stop() -> None:
 def refresh() -> None:
     """Load what is desired, report what is loaded. A version that does not load leaves the previous one answering."""
     for promotion in Promotion.objects.desired().select_related("version__model"):
-        current = _loaded.get(promotion.model_id)
-        if current is None or current.row.pk != promotion.version_id:
+        if _held_version(promotion.model_id) != promotion.version_id:
             report()  # a load may take longer than a report lives
             _try_load(promotion.version.model)
         else:
             _errors.pop(promotion.model_id, None)  # a rollback took the version that did not load back
+    for model_id in idle.overdue([*_loaded], after_seconds=settings.RECOGNIZER_UNLOAD_AFTER):
+        _unload(model_id)
     report()
 
 
 def report() -> None:
     """Write what this worker has loaded, for the API, the admin and /readyz."""
     seen_at = now()
-    for model_id in {*_loaded, *_errors}:
+    for model_id in {*_loaded, *_errors, *idle.resting}:
         LoadedVersion.objects.update_or_create(
             worker=worker_name(), model_id=model_id, defaults={**_described(model_id), "seen_at": seen_at}
         )
@@ -103,7 +105,7 @@ def worker_name() -> str:
 
 def _described(model_id: int) -> dict[str, object]:
     error = _errors.get(model_id, "")
-    version = _loaded.get(model_id)
+    version = _loaded.get(model_id) or idle.resting.get(model_id)
     if version is None:
         return {"version": None, "error": error}
     spec = version.spec
@@ -113,6 +115,7 @@ def _described(model_id: int) -> dict[str, object]:
         "device": spec.device,
         "precision": spec.precision,
         "loaded_at": version.loaded_at,
+        "unloaded_at": version.unloaded_at if isinstance(version, idle.Resting) else None,
         "error": error,
     }
 
@@ -147,9 +150,43 @@ def _load_desired(model: RegisteredModel) -> ServingVersion:
             raise EngineUnavailable(f"No version of {model.name} is promoted.")
         current = _loaded.get(model.pk)
         if current is None or current.row != row:
-            _loaded[model.pk] = current = load(row)
+            current = _keep(load(row))
         _errors.pop(model.pk, None)
         return current
+
+
+def _load_again(model: RegisteredModel) -> ServingVersion:
+    """The desired version; where that does not load, the one that left memory."""
+    try:
+        return _load_desired(model)
+    except (ClassifierError, OSError, MemoryError):
+        before = idle.resting.get(model.pk)
+        if before is None or before.row == model.desired_version():
+            raise
+        log.exception("version does not load, the previous one comes back", model=model.name)
+        with _loading:
+            return _keep(load(before.row))
+
+
+def _keep(version: ServingVersion) -> ServingVersion:
+    idle.note(version.row.model_id)  # else a promotion of a resting model would rest at once
+    _loaded[version.row.model_id] = version
+    idle.resting.pop(version.row.model_id, None)
+    return version
+
+
+def _unload(model_id: int) -> None:
+    """Let go of a version. Whoever still answers with it holds it until it is done."""
+    with _loading:
+        version = _loaded[model_id]
+        idle.resting[model_id] = idle.Resting(version.row, version.spec, version.loaded_at, unloaded_at=now())
+        del _loaded[model_id]
+
+
+def _held_version(model_id: int) -> int | None:
+    """The number of the version's row that is in memory or has left it."""
+    held = _loaded.get(model_id) or idle.resting.get(model_id)
+    return held.row.pk if held else None
 
 
 def held(row: ModelVersion) -> ServingVersion | None:

@@ -45,10 +45,15 @@ def full_scans(statement: Statement) -> list[str]:
     return {"sqlite": _sqlite_scans, "postgresql": _postgres_scans}[connection.vendor](statement)
 
 
-def _sqlite_scans(statement: Statement) -> list[str]:
+def sqlite_steps(statement: Statement) -> list[str]:
+    """What SQLite would do, in its words."""
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN QUERY PLAN {statement.sql}", statement.params)
-        steps = [row[3] for row in cursor.fetchall()]
+        return [row[3] for row in cursor.fetchall()]
+
+
+def _sqlite_scans(statement: Statement) -> list[str]:
+    steps = sqlite_steps(statement)
     scans = [step for step in steps if step.startswith("SCAN ") and _is_growing(step.split()[1], statement.sql)]
     # Along an index as far as a limit asks, unless all is sorted first.
     is_limited = "LIMIT" in statement.sql and "USE TEMP B-TREE FOR ORDER BY" not in steps

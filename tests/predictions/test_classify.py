@@ -14,8 +14,9 @@ from classifier_core.preprocessing import Preprocessing
 from recognizer.predictions import blobs, tasks
 from recognizer.predictions.answers import WRITTEN_BY_WORKER, pack, unpack
 from recognizer.predictions.classify import classify
-from recognizer.predictions.models import Owner, Prediction
-from recognizer.registry.models import RegisteredModel
+from recognizer.predictions.models import MAX_ATTEMPTS, Owner, Prediction
+from recognizer.registry import serving
+from recognizer.registry.models import ModelVersion, RegisteredModel
 from recognizer.registry.serving import num_threads
 from tests.recognition import picture, serve_tiny, undecodable, upload, work
 
@@ -260,3 +261,43 @@ def test_reconcile_returns_rows_of_dead_workers(fruit: RegisteredModel):
     tasks.reconcile()
 
     assert Prediction.objects.pending().count() == 1
+
+
+def without_memory(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Loading a model takes more memory than there is, the first `times`."""
+    load, left = serving.load, iter(range(times))
+
+    def load_greedily(row: ModelVersion) -> serving.ServingVersion:
+        if next(left, None) is not None:
+            raise MemoryError
+        return load(row)
+
+    monkeypatch.setattr(serving, "load", load_greedily)
+
+
+def lose_leases() -> None:
+    Prediction.objects.return_expired(now() + 2 * tasks.LEASE)
+
+
+def test_model_that_finds_no_memory_is_tried_again(fruit: RegisteredModel, monkeypatch: pytest.MonkeyPatch):
+    without_memory(monkeypatch, times=1)
+    rows = [upload(picture(seed), owner=OWNER) for seed in range(3)]
+
+    work()
+    assert {after(row).status for row in rows} == {Status.RUNNING}
+    lose_leases()
+    work()
+
+    assert {(after(row).status, after(row).attempts) for row in rows} == {(Status.SUCCEEDED, 2)}
+
+
+def test_model_that_never_finds_memory_ends_with_a_reason(fruit: RegisteredModel, monkeypatch: pytest.MonkeyPatch):
+    without_memory(monkeypatch, times=100)
+    row = upload(owner=OWNER)
+
+    for _ in range(MAX_ATTEMPTS):
+        work()
+        lose_leases()
+
+    assert (after(row).status, after(row).attempts) == (Status.FAILED, MAX_ATTEMPTS)
+    assert "Retry" in after(row).error_detail

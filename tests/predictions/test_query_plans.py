@@ -14,8 +14,9 @@ from django.utils.timezone import now
 from recognizer.predictions.admin import desk_question
 from recognizer.predictions.desk import Order
 from recognizer.predictions.models import Prediction, Review
+from recognizer.predictions.review import record
 from tests.admin.rows import answered, failed, labelled_version, pending
-from tests.predictions.query_plans import full_scans, sent_statements
+from tests.predictions.query_plans import full_scans, sent_statements, sqlite_steps
 from tests.recognition import picture
 from tests.registry_rows import promoted_version
 
@@ -33,6 +34,7 @@ LIST = [
     *({"model__id__exact": "1"}, {"status__exact": "failed"}, {"known": "no"}, {"verdict": "none"}),
     *({"verdict": "corrected"}, {"created_at_from": "2026-01-01"}, {"q": "banana"}, {"q": "0123"}, {"q": "IMG_0"}),
 ]
+MANY = {"verdict": "none", "status__exact": "succeeded", "score_to": "0.5", "label": "banana"}
 TILES = [
     *({"order": order} for order in Order.values),
     *({"queue": "claims"}, {"label": "banana"}, {"known": "no"}, {"verdict": "corrected"}, {"q": "IMG_0"}),
@@ -49,7 +51,7 @@ def boss(monkeypatch: pytest.MonkeyPatch) -> Client:
     failed(version.model, user=user)
     pending(version.model, user=user)
     for row, verdict in zip(rows, ("rejected", "confirmed"), strict=False):
-        Review.objects.create(prediction=row, verdict=verdict, reviewer=user)
+        record(row, verdict=Review.Verdict(verdict), reviewer=user)
     client = Client()
     client.force_login(user)
     return client
@@ -88,6 +90,26 @@ def test_the_desk_of_a_large_model_goes_along_the_order(boss: Client, monkeypatc
     monkeypatch.setattr(desk_question, "MAX_SORTED", 1)
 
     assert not scans_of(boss, reverse("admin:predictions_desk_tiles"), {"order": order})
+
+
+@pytest.mark.files
+@pytest.mark.parametrize(
+    ("page", "query", "words", "index"),
+    [
+        ("prediction_changelist", {"verdict": "confirmed"}, '"verdict" = ', "prediction_by_verdict"),
+        ("prediction_changelist", MANY, '"label" = ', "prediction_by_label"),
+        ("desk_tiles", {"verdict": "corrected"}, '"verdict" = ', "prediction_by_verdict"),
+        ("desk_tiles", {"order": "label"}, '"score" IS NOT NULL', "prediction_by_model_and_label"),
+    ],
+)
+def test_what_says_most_is_looked_up_first(boss: Client, page: str, query: dict[str, str], words: str, index: str):
+    with sent_statements() as sent:
+        boss.get(f"{reverse(f'admin:predictions_{page}')}?{urlencode(query)}")
+
+    asked = [statement for statement in sent if words in statement.sql and statement.is_about_growing]
+    steps = [step for statement in asked for step in sqlite_steps(statement) if " predictions_p" in step]
+    assert steps
+    assert {index} == {name for step in steps for name in step.split() if name.startswith("prediction_")}
 
 
 def test_upload_and_work_read_no_whole_table(client: Client):

@@ -20,7 +20,7 @@ from recognizer.predictions.admin.desk_question import Question
 from recognizer.predictions.admin.desk_steps import take_steps
 from recognizer.predictions.admin.desk_tiles import tiles_as_json
 from recognizer.predictions.admin.filters import MAX_COUNTED
-from recognizer.predictions.desk import next_claims, next_tiles, unsettled_claims
+from recognizer.predictions.desk import WINDOW, next_claims, next_tiles, unsettled_claims
 from recognizer.predictions.models import Prediction, Review
 from recognizer.problems import problem
 from recognizer.registry.admin.history import StaffRequest
@@ -81,15 +81,15 @@ def desk_page(request: StaffRequest) -> HttpResponse:
 @require_GET
 def tiles(request: StaffRequest) -> HttpResponse:
     """The next tiles of the queue, and how much is left of it."""
-    question, offset = _asked(request.GET), _offset(request.GET)
+    question, offset, at_most = _asked(request.GET), _offset(request.GET), MAX_COUNTED
     if question.is_about_claims:
-        found = next_claims(question.answers(), offset=offset, size=TILES)
-        left = total = _count(unsettled_claims(question.answers()))
+        found, at_most = next_claims(question.answers(), offset=offset, size=TILES), WINDOW
+        left = total = unsettled_claims(question.answers()).order_by("-pk")[:WINDOW].count()
     else:
         order = question.in_order
         found = next_tiles(question.rows(in_order=order), order, offset=offset, size=TILES)
         left, total = _count(question.rows()), _count(question.answers())
-    shown = {"tiles": tiles_as_json(found), "left": left, "total": total, "max_counted": MAX_COUNTED}
+    shown = {"tiles": tiles_as_json(found), "left": left, "total": total, "max_counted": at_most}
     return JsonResponse(shown, headers={"Cache-Control": "no-store"})
 
 

@@ -15,7 +15,7 @@ from recognizer.registry.models import Label, RegisteredModel
 KNOWN = {"yes": True, "no": False, "unsaid": None}
 MAIN = ("queue", "model", "order")
 # Filters with an index of their own.
-KEYS = ("verdict", "label", "score_from", "score_to", "known", "version", "q", "disagrees")
+KEYS = ("label", "score_from", "score_to", "known", "version", "q", "disagrees")
 MAX_SORTED = 10_000
 UNREVIEWED = ("", "Not reviewed")
 
@@ -78,7 +78,9 @@ class Question(forms.Form):
         """All answers that fit the filters, reviewed or not; `in_order` says how they will be read."""
         is_keyed = any(self.cleaned_data.get(name) for name in KEYS)
         # The newest alone lie in the index of the model. The useful and the reported begin with rows named by key.
-        is_keyed = is_keyed or (in_order != Order.NEWEST and self._has_many)
+        return self._answers(is_keyed=is_keyed or (in_order != Order.NEWEST and self._has_many))
+
+    def _answers(self, *, is_keyed: bool) -> PredictionQuerySet:
         if is_keyed not in self._narrowed:
             self._narrowed[is_keyed] = self._narrow(Prediction.objects.answers_of(self.model_asked, is_keyed=is_keyed))
         return self._narrowed[is_keyed]
@@ -101,10 +103,12 @@ class Question(forms.Form):
 
     def rows(self, *, in_order: Order = Order.NEWEST) -> PredictionQuerySet:
         """The answers of the queue: those without a verdict, unless one is asked for."""
-        verdict, answers = self.cleaned_data.get("verdict"), self.answers(in_order=in_order)
-        if not verdict:
-            return answers.without_verdict()
-        return answers.filter(pk__in=Review.objects.newest().filter(verdict=verdict).values("prediction"))
+        if verdict := self.cleaned_data.get("verdict"):
+            return self._answers(is_keyed=True).filter(verdict=verdict)
+        if in_order == Order.LABEL and not self.num_filters:
+            # Only an answer has a score: these are the words of the index that has them by label.
+            return Prediction.objects.without_verdict().filter(model=self.model_asked, score__isnull=False)
+        return self.answers(in_order=in_order).without_verdict()
 
 
 def _by_label(rows: PredictionQuerySet, words: str) -> PredictionQuerySet:

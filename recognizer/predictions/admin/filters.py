@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.timezone import make_aware
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, RangeNumericFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter, RangeNumericFilter
 from unfold.contrib.filters.forms import AutocompleteDropdownForm
 
 from recognizer.predictions.models import Prediction, PredictionQuerySet, Review, UploadedImage
@@ -21,7 +21,7 @@ from recognizer.registry.models import Label, ModelVersion
 
 MAX_COUNTED = 10_000
 MAX_FILES_FOUND = 300  # newest first; who wants older ones adds letters or a date
-MAX_FILES_SEARCHED = 100_000  # newest first: no index helps with a part of a name, and a million take a second
+MAX_FILES_SEARCHED = 50_000  # newest first: no index helps with a part of a name, and a million take two seconds
 HEX_DIGITS = 32  # of a whole id
 MAX_DIGITS = 18  # of a row's number: what fits 64 bits
 KEY_PREFIX = "key:"  # no key has a colon
@@ -113,6 +113,17 @@ class KnownFilter(DropdownFilter):
         return queryset.with_known(self.values[self.value()]) if self.value() in self.values else queryset
 
 
+class StatusFilter(ChoicesDropdownFilter):
+    def queryset(self, request: HttpRequest, queryset: PredictionQuerySet) -> QuerySet[Prediction]:
+        status = self.value()
+        return queryset.in_status(status, is_keyed=_is_keyed(request)) if status else queryset
+
+
+def _is_keyed(request: HttpRequest) -> bool:
+    """Whether a label narrows the list, which says more than a status: most recognitions succeeded."""
+    return bool(request.GET.get(LabelFilter.parameter_name))
+
+
 class VerdictFilter(DropdownFilter):
     """By the newest review, the one that counts."""
 
@@ -127,10 +138,10 @@ class VerdictFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: PredictionQuerySet) -> QuerySet[Prediction]:
         if self.value() == "none":
-            return queryset.unreviewed()
+            answers = queryset.in_status(Prediction.Status.SUCCEEDED, is_keyed=_is_keyed(request))
+            return answers.without_verdict()
         if self.value() in dict(Review.Verdict.that_count()):
-            decided = Review.objects.newest().filter(verdict=self.value())
-            return queryset.filter(pk__in=decided.values("prediction"))
+            return queryset.filter(verdict=self.value())
         return queryset
 
 

@@ -14,7 +14,7 @@ from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timezone import localdate
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.views import ChangeList
 
 from recognizer.predictions import doorbell
@@ -29,6 +29,7 @@ from recognizer.predictions.admin.filters import (
     KnownFilter,
     LabelFilter,
     ScoreFilter,
+    StatusFilter,
     VerdictFilter,
     VersionFilter,
     search,
@@ -85,13 +86,13 @@ class ReviewInline(MomentCell, HistoryInline):
 
 @admin.register(Prediction)
 class RecognitionAdmin(MomentCell, HistoryAdmin):
-    list_display = ("answer", "score_shown", "version_shown", "status_shown", "verdict", "who", "when")
+    list_display = ("answer", "score_shown", "version_shown", "status_shown", "verdict_shown", "who", "when")
     list_display_links = ("answer",)
     list_filter = (
         LabelFilter,
         ("score", ScoreFilter),
         VerdictFilter,
-        ("status", ChoicesDropdownFilter),
+        ("status", StatusFilter),
         KnownFilter,
         ("model", RelatedDropdownFilter),
         VersionFilter,
@@ -163,7 +164,7 @@ class RecognitionAdmin(MomentCell, HistoryAdmin):
         return cells.status_chip(row)
 
     @admin.display(description="Verdict")
-    def verdict(self, row: Any) -> SafeString | str:
+    def verdict_shown(self, row: Any) -> SafeString | str:
         return cells.verdict_chip(cells.counting(row.last_reviews))
 
     @admin.display(description="Who")

@@ -32,7 +32,7 @@ class ReasonForm(forms.Form):
 
 class LoadedVersionInline(HistoryInline):
     model = LoadedVersion
-    fields = ("worker", "version", "engine", "device", "precision", "seen", "error")
+    fields = ("worker", "version", "engine", "device", "precision", "unloaded_at", "seen", "error")
     readonly_fields = fields
     verbose_name_plural = "loaded by workers"
 
@@ -152,7 +152,8 @@ def _try_rollback(request: StaffRequest, model: RegisteredModel, *, reason: str)
 
 
 def _report(row: LoadedVersion) -> SafeString:
-    state = row.error or " ".join(filter(None, [str(row.version), row.engine, row.device, row.precision]))
+    rests = "(loaded when asked for)" if row.unloaded_at else ""
+    state = row.error or " ".join(filter(None, [str(row.version), row.engine, row.device, row.precision, rests]))
     return format_html('<span class="rz-report">{}: {}, seen {}</span>', row.worker, state, ago(row.seen_at))
 
 
@@ -173,7 +174,7 @@ def ago(moment: datetime) -> str:
 
 @admin.register(LoadedVersion)
 class LoadedVersionAdmin(HistoryAdmin):
-    list_display = ("worker", "model", "version", "engine", "device", "precision", "seen", "error")
+    list_display = ("worker", "model", "version", "engine", "device", "precision", "unloaded_at", "seen", "error")
     list_select_related = ("model", "version__model")
 
     @admin.display(description="Last seen", ordering="seen_at")
