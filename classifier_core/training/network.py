@@ -47,6 +47,13 @@ def prepare_network(config: TrainConfig, *, num_classes: int, device: torch.devi
     return Prepared(network.to(device).to(memory_format=torch.channels_last), head, start)
 
 
+def check_start(config: TrainConfig) -> None:
+    """Raise what a run of any photos would raise for its architecture, weights or teacher."""
+    prepare_network(config, num_classes=2, device=torch.device("cpu"))
+    if config.teacher:
+        load_artifact(config.teacher)
+
+
 def build_preprocessing(config: TrainConfig) -> Preprocessing:
     """How photos are prepared, in training as in serving; mean and std are those of the weights it starts from."""
     is_artifact = bool(config.pretrained) and (Path(config.pretrained) / MANIFEST).is_file()

@@ -65,8 +65,6 @@ def train(
     keep_freed_memory()
     check_parts(split.train, split.val)
     odd = [*packaging.check(split.train.labels), *find_leaks(config, split)]
-    if config.teacher:
-        load_artifact(config.teacher)  # said now, before the folder holds a run with a teacher that is not there
     folder, device = Path(folder), choose_device(config.device)
     with joined(device) as place:
         machine = Machine(device, choose_precision(config.precision, device), place)

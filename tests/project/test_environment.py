@@ -185,3 +185,10 @@ def test_production_asks_for_hosts_and_postgres(tmp_path: Path):
     assert said.returncode != 0
     assert "RECOGNIZER_ALLOWED_HOSTS" in said.stderr
     assert "DATABASE_URL" in said.stderr
+
+
+def test_command_before_the_first_start_says_what_to_do(tmp_path: Path):
+    said = run([sys.executable, "manage.py", "models", "list"], tmp_path)
+
+    assert said.returncode == 1
+    assert said.stderr.startswith("The database has no tables yet. Run `make serve` once")

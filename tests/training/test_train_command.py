@@ -85,9 +85,12 @@ def test_wrong_options_end_in_a_sentence(photos, tmp_path, options, words):
         train(photos, "--folder", str(tmp_path / "run"), *options)
 
 
-def test_teacher_that_is_not_there_leaves_no_run_behind(photos, tmp_path):
-    with pytest.raises(CommandError, match="is not a complete artifact"):
-        train(photos, "--folder", str(tmp_path / "run"), "--teacher", "nowhere")
+@pytest.mark.parametrize(
+    "slip", [["--arch", "mobilnet_v2"], ["--pretrained", "nowhere.safetensors"], ["--teacher", "nowhere"]]
+)
+def test_slip_leaves_no_run_behind(photos, tmp_path, slip):
+    with pytest.raises(CommandError, match=r"no architecture|no weights|not a complete artifact"):
+        train(photos, "--folder", str(tmp_path / "run"), *slip)
     assert not (tmp_path / "run").exists()
 
 

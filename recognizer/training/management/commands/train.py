@@ -59,11 +59,13 @@ class Command(BaseCommand):
         from tqdm import tqdm
 
         from classifier_core.datasets.archive import open_dataset
+        from classifier_core.training.network import check_start
         from classifier_core.training.runs import train
         from classifier_core.training.watching import Watch
         from recognizer.training.splitting import chosen_split
 
         config = TrainConfig(**{name: options[name] for name in DEFAULTS} | _sources(**options))
+        check_start(config)  # before the photos are read, and before the folder holds a run with a slip in its options
         with open_dataset(data) as dataset:
             result = train(
                 config,
