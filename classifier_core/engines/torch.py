@@ -18,7 +18,7 @@ class TorchEngine:
     """The network itself, channels_last; bfloat16 and float16 through autocast."""
 
     def __init__(self, artifact: Artifact, spec: EngineSpec, *, num_threads: int, feature_map: bool) -> None:
-        _require_device(spec)
+        require_device(spec)
         torch.set_num_threads(num_threads)
         self.spec = spec
         self._lock = Lock()
@@ -52,7 +52,8 @@ class TorchEngine:
         return torch.autocast(self.spec.device, dtype=_DTYPES[self.spec.precision])
 
 
-def _require_device(spec: EngineSpec) -> None:
+def require_device(spec: EngineSpec) -> None:
+    """Raises EngineUnavailable when torch finds no such device."""
     if spec.device != "cuda":
         return
     if not torch.cuda.is_available():

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import structlog
-from django.conf import settings
 from django.db import transaction
 
 from classifier_core.classifier import Classification
@@ -19,7 +18,8 @@ from classifier_core.errors import ClassifierError, ImageRefused, ImageUndecodab
 from recognizer.predictions import blobs, doorbell
 from recognizer.predictions.answers import pack
 from recognizer.predictions.models import Prediction
-from recognizer.registry.serving import ServingVersion, num_threads, serving_version
+from recognizer.registry.configurations import most_at_once, num_threads
+from recognizer.registry.serving import ServingVersion, serving_version
 
 log = structlog.get_logger(__name__)
 
@@ -65,14 +65,8 @@ def classify(claim: Claim, *, until: float) -> None:
 
 
 def _claim_more(claim: Claim, running: Running, *, until: float) -> list[Prediction]:
-    room = _most_at_once() - sum(running.values())
+    room = most_at_once() - sum(running.values())
     return claim(room, alone=not running) if room > 0 and time.monotonic() < until else []
-
-
-def _most_at_once() -> int:
-    """Images in work. On a CPU twice as many as run: eight slow ones at once would outlive the task's time limit."""
-    at_once = settings.RECOGNIZER_BATCH_SIZE
-    return min(at_once, 2 * _num_threads) if settings.RECOGNIZER_DEVICE == "cpu" else at_once
 
 
 def _start(batch: list[Prediction]) -> Running:
@@ -87,8 +81,7 @@ def _start(batch: list[Prediction]) -> Running:
     except OSError:
         log.exception("the model's files cannot be read now, trying again soon", size=len(batch))
         return {}
-    # On a CPU each image is a job of its own: the cores then never wait for each other. See docs/performance.md.
-    size = 1 if version.spec.device == "cpu" else len(batch)
+    size = version.configuration.batch_size
     parts = [batch[start : start + size] for start in range(0, len(batch), size)]
     return {_jobs.submit(_run, part, version): len(part) for part in parts}
 
