@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 
 from classifier_core.artifact import Artifact
-from classifier_core.engines import Batch, Device, Engine, EngineName, EngineSpec, Precision, load_engine
+from classifier_core.engines import Device, Engine, EngineName, EngineSpec, Precision, load_engine
 from classifier_core.errors import ClassifierError, MachineBusy
 from classifier_core.hardware import ProcessorTime, processor_time
 from classifier_core.preprocessing import Preprocessing
@@ -21,7 +21,8 @@ MAX_OTHERS = 0.1  # of the machine's processor time; with more of it other progr
 
 _ROUNDS = 5
 _ROUND_SECONDS = 0.12
-_MAX_SECONDS = 1.5  # of rounds; a network so slow that one round takes longer gets one
+_MIN_SECONDS = 0.3  # of rounds: /proc/stat counts in hundredths, which others are told from us by
+_MAX_SECONDS = 1.5  # a network that takes longer for one round gets one
 _ATTEMPTS = 3
 _OFFERS: dict[Device, dict[EngineName, tuple[Precision, ...]]] = {
     "cpu": {"openvino": ("float32", "bfloat16"), "torch": ("float32", "bfloat16")},
@@ -80,40 +81,67 @@ def _computes(device: Device, precision: Precision) -> bool:
 
 
 def time_configurations(
-    artifact: Artifact, configurations: Sequence[Configuration], *, num_callers: int
+    artifact: Artifact, configurations: Sequence[Configuration], *, num_callers: int, max_others: float = MAX_OTHERS
 ) -> Iterator[Timing]:
     """The timing of each, one after the other, with never more than one network in memory.
 
-    One that does not run here is told with its reason. Raises MachineBusy when other programs leave no quiet moment.
+    One that does not run here is told with its reason. Raises MachineBusy when other programs leave no moment in which
+    they take less than `max_others` of the processor.
     """
     for (spec, num_threads), group in groupby(configurations, lambda one: (one.spec, one.num_threads)):
         same = list(group)
         try:
-            engine = load_engine(artifact, spec, num_threads=num_threads)
-            yield from _time_engine(engine, same, artifact.preprocessing, num_callers=num_callers)
+            yield from _load_bench(artifact, spec, num_threads, num_callers, max_others).time_all(same)
         except MachineBusy:
             raise
         except (ClassifierError, MemoryError) as error:
             yield from (Timing(one, error=str(error) or "Out of memory.") for one in same)
 
 
-def _time_engine(
-    engine: Engine, configurations: list[Configuration], preprocessing: Preprocessing, *, num_callers: int
-) -> list[Timing]:
-    """All batch sizes of one engine, or none, so that each is told once."""
-    size = preprocessing.crop_size
-    picture = np.random.default_rng(0).integers(0, 256, (1, size, size, preprocessing.channels), np.uint8)
-    alone = undisturbed(lambda: _seconds_alone(engine, picture))
+def _load_bench(
+    artifact: Artifact, spec: EngineSpec, num_threads: int, num_callers: int, max_others: float
+) -> "_Bench":
+    engine = load_engine(artifact, spec, num_threads=num_threads)
+    return _Bench(engine, artifact.preprocessing, num_callers, max_others)
 
-    def timed(one: Configuration) -> Timing:
-        rate = undisturbed(lambda: _rate(engine, picture, one.batch_size, num_callers=num_callers, alone=alone))
+
+class _Bench:
+    """One engine, and the callers that want something of it."""
+
+    def __init__(self, engine: Engine, preprocessing: Preprocessing, num_callers: int, max_others: float) -> None:
+        size, channels = preprocessing.crop_size, preprocessing.channels
+        self._picture = np.random.default_rng(0).integers(0, 256, (1, size, size, channels), np.uint8)
+        self._engine, self._num_callers, self._max_others = engine, num_callers, max_others
+
+    def time_all(self, configurations: list[Configuration]) -> list[Timing]:
+        """All batch sizes of this engine, or none, so that each is told once."""
+        alone = undisturbed(self._seconds_alone, self._max_others)
+        return [self._time(one, alone) for one in configurations]
+
+    def _time(self, one: Configuration, alone: float) -> Timing:
+        rate = undisturbed(lambda: self._rate(one.batch_size, alone), self._max_others)
         return Timing(one, images_per_second=round(rate, 2), image_ms=round(alone * 1000, 3))
 
-    return [timed(one) for one in configurations]
+    def _seconds_alone(self) -> float:
+        self._engine.run(self._picture)  # the first one allocates
+        return _median(lambda: self._engine.run(self._picture), rounds=30)
+
+    def _rate(self, size: int, alone: float) -> float:
+        """Pictures a second in calls of this size, the median of rounds in which all callers have something to do."""
+        callers = self._num_callers if size == 1 else 1
+        batch = np.repeat(self._picture, size, 0)
+        # A round ends when its last call does: with few calls the others would wait for it for much of the round.
+        num_calls = callers * max(3, round(_ROUND_SECONDS / max(alone * size, 1e-6)))
+        with ThreadPoolExecutor(callers) as threads:
+            list(threads.map(self._engine.run, [batch] * callers))
+            seconds = _median(lambda: list(threads.map(self._engine.run, [batch] * num_calls)), rounds=_ROUNDS)
+        return num_calls * size / seconds
 
 
-def undisturbed(measure: Callable[[], float], *, now: Callable[[], ProcessorTime] = processor_time) -> float:
-    """What `measure` gives while other processes leave the machine to us: it is called until they did.
+def undisturbed(
+    measure: Callable[[], float], max_others: float = MAX_OTHERS, *, now: Callable[[], ProcessorTime] = processor_time
+) -> float:
+    """What `measure` gives while other processes take at most that share of the machine: it is called until they do.
 
     Raises MachineBusy when they never do.
     """
@@ -122,33 +150,17 @@ def undisturbed(measure: Callable[[], float], *, now: Callable[[], ProcessorTime
         before = now()
         figure = measure()
         share = now().others_share_since(before)
-        if share <= MAX_OTHERS:
+        if share <= max_others:
             return figure
     raise MachineBusy(
         f"Other programs took {share:.0%} of the processor while this was timed. Try again when the machine is quiet."
     )
 
 
-def _seconds_alone(engine: Engine, picture: Batch) -> float:
-    engine.run(picture)  # the first one allocates
-    return _median(lambda: engine.run(picture), rounds=30)
-
-
-def _rate(engine: Engine, picture: Batch, size: int, *, num_callers: int, alone: float) -> float:
-    """Pictures a second in calls of this size, the median of rounds in which all callers have something to do."""
-    callers = num_callers if size == 1 else 1
-    batch = np.repeat(picture, size, 0)
-    # A round ends when its last call does: with few calls the others would wait for it for much of the round.
-    num_calls = callers * max(3, round(_ROUND_SECONDS / max(alone * size, 1e-6)))
-    with ThreadPoolExecutor(callers) as threads:
-        list(threads.map(engine.run, [batch] * callers))
-        return num_calls * size / _median(lambda: list(threads.map(engine.run, [batch] * num_calls)), rounds=_ROUNDS)
-
-
 def _median(call: Callable[[], object], *, rounds: int) -> float:
-    """Seconds of a call, the median of so many, or of those that fit into the time for them; one at least."""
+    """Seconds of a call, the median of so many: more where they are over too soon, fewer where they take too long."""
     seconds: list[float] = []
-    while len(seconds) < rounds and sum(seconds) < _MAX_SECONDS:
+    while sum(seconds) < _MIN_SECONDS or (len(seconds) < rounds and sum(seconds) < _MAX_SECONDS):
         start = time.perf_counter()
         call()
         seconds.append(time.perf_counter() - start)

@@ -1,6 +1,7 @@
 """Timings from a process of its own, of the lowest priority: what it loads is gone afterwards, and who works is first.
 
-`python -m classifier_core.engines.timing_process FOLDER CALLERS < configurations.json` prints the timings as JSON.
+`python -m classifier_core.engines.timing_process FOLDER CALLERS MAX_OTHERS` prints the timings of the configurations
+that it reads from standard input; both are JSON.
 """
 
 import json
@@ -16,7 +17,7 @@ from typing import Any
 
 from classifier_core.artifact import load_artifact
 from classifier_core.engines import EngineSpec
-from classifier_core.engines.timing import Configuration, Timing, time_configurations
+from classifier_core.engines.timing import MAX_OTHERS, Configuration, Timing, time_configurations
 from classifier_core.errors import ClassifierError, EngineFailed, MachineBusy
 
 MAX_SECONDS = 300
@@ -31,12 +32,13 @@ def time_separately(
     *,
     num_callers: int,
     is_wanted: Callable[[], bool] = lambda: False,
+    max_others: float = MAX_OTHERS,
 ) -> list[Timing]:
     """The timings of the artifact in this folder. As soon as the machine `is_wanted` the process is ended.
 
     Raises MachineBusy when that was so, or other programs left no quiet moment; EngineFailed when it gives none.
     """
-    arguments = [str(folder), str(num_callers)]
+    arguments = [str(folder), str(num_callers), str(max_others)]
     with _child(arguments) as child:
         asked: str | None = json.dumps([asdict(one) for one in configurations])
         deadline = time.monotonic() + MAX_SECONDS
@@ -88,13 +90,15 @@ def _configuration(fields: dict[str, Any]) -> Configuration:
     return Configuration(**(fields | {"spec": EngineSpec(**fields["spec"])}))
 
 
-def main(folder: str, num_callers: str) -> None:
+def main(folder: str, num_callers: str, max_others: str) -> None:
     """Time the configurations on standard input."""
     os.nice(NICE)
     parent = os.getppid()
     artifact, configurations = load_artifact(folder), [_configuration(fields) for fields in json.load(sys.stdin)]
     timings = []
-    for timing in time_configurations(artifact, configurations, num_callers=int(num_callers)):
+    for timing in time_configurations(
+        artifact, configurations, num_callers=int(num_callers), max_others=float(max_others)
+    ):
         if os.getppid() != parent:
             return  # nobody waits for it any more
         timings.append(asdict(timing))

@@ -26,8 +26,8 @@ class Table:
 
     @property
     def num_left_out(self) -> int:
-        """How many may not be chosen, whatever their speed."""
-        return sum(not bar.timing.is_as_good for bar in self.bars)
+        """How many of those with figures may not be chosen, whatever their speed."""
+        return sum(not (bar.timing.is_as_good or bar.timing.error) for bar in self.bars)
 
 
 def timings_drawn(version: ModelVersion) -> dict[str, Any]:
