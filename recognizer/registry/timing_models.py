@@ -44,7 +44,7 @@ class EngineTimingQuerySet(models.QuerySet["EngineTiming"]):
     def newest_by_artifact(self) -> dict[str, datetime]:
         """When each artifact was timed last, by its SHA-256."""
         rows = self.order_by().values_list("version__artifact_sha256").annotate(Max("measured_at"))
-        return dict(rows)  # type: ignore[arg-type]
+        return dict(rows)
 
 
 class EngineTiming(models.Model):
@@ -77,7 +77,7 @@ class EngineTiming(models.Model):
     objects = EngineTimingQuerySet.as_manager()
 
     class Meta:
-        ordering = ["engine", "device", "precision", "num_threads", "batch_size"]
+        ordering = ["-hardware_id", "engine", "device", "precision", "num_threads", "batch_size"]
         constraints = [
             models.UniqueConstraint(
                 fields=["version", "hardware", "engine", "device", "precision", "num_threads", "batch_size"],

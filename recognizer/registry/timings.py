@@ -1,12 +1,14 @@
 """Time the versions on this machine, and keep what was found."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from django.conf import settings
 from django.db import transaction
 from django.utils.timezone import now
 
 from classifier_core.artifact import Artifact
+from classifier_core.engines import Device
 from classifier_core.engines.precision import judge_parity
 from classifier_core.engines.timing import Configuration, Timing, candidates
 from classifier_core.engines.timing_process import time_separately
@@ -36,7 +38,8 @@ def measure(version: ModelVersion, *, is_wanted: Callable[[], bool] = lambda: Fa
 def offered_configurations() -> list[Configuration]:
     """What could run here as far as the settings leave it open: one thread and all, one image a call and many."""
     threads = {settings.RECOGNIZER_NUM_THREADS or 1, num_threads()}
-    offered = candidates(settings.RECOGNIZER_DEVICE, num_threads=threads, batch_sizes={1, most_at_once()})
+    device = cast(Device, settings.RECOGNIZER_DEVICE)
+    offered = candidates(device, num_threads=threads, batch_sizes={1, most_at_once()})
     return [one for one in offered if is_allowed(one)]
 
 

@@ -43,8 +43,7 @@ def timings_drawn(version: ModelVersion) -> dict[str, Any]:
 def _tables(version: ModelVersion) -> list[Table]:
     """Those of the same artifact under another model, too: it is the same network."""
     timings = EngineTiming.objects.of_artifact(version.artifact_sha256).select_related("hardware")
-    ordered = timings.order_by("-hardware", *EngineTiming._meta.ordering)
-    return [Table(hardware, _bars(list(rows))) for hardware, rows in groupby(ordered, lambda row: row.hardware)]
+    return [Table(hardware, _bars(list(rows))) for hardware, rows in groupby(timings, lambda row: row.hardware)]
 
 
 def _bars(timings: list[EngineTiming]) -> list[Bar]:

@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
                 ('hardware', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='timings', to='registry.hardware')),
             ],
             options={
-                'ordering': ['engine', 'device', 'precision', 'num_threads', 'batch_size'],
+                'ordering': ['-hardware_id', 'engine', 'device', 'precision', 'num_threads', 'batch_size'],
                 'constraints': [models.UniqueConstraint(fields=('version', 'hardware', 'engine', 'device', 'precision', 'num_threads', 'batch_size'), name='configuration_timed_once')],
             },
         ),
