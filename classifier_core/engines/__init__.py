@@ -106,7 +106,7 @@ def require_here(spec: EngineSpec) -> None:
 def load_engine(artifact: Artifact, spec: EngineSpec, *, num_threads: int, feature_map: bool = False) -> Engine:
     """The artifact's network, loaded and ready.
 
-    `num_threads` bounds CPU work; torch keeps one such bound for the whole process.
+    `num_threads` bounds CPU work; torch leaves it so in the thread that runs it.
 
     Raises EngineUnavailable when engine, device, precision or exported graph is not there: nothing falls back in
     silence; also when the runtime cannot load it. Raises ArtifactInvalid when the weights do not fit the architecture.
