@@ -44,6 +44,10 @@ class EngineFailed(ClassifierError):
     """A loaded engine could not answer: the runtime gave up, or its device is out of memory."""
 
 
+class MachineBusy(ClassifierError):
+    """Other programs use this machine, so that what is timed now says nothing. Try again later."""
+
+
 class UnknownArchitecture(ClassifierError):
     """No network of that name can be built here."""
 

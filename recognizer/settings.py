@@ -59,6 +59,7 @@ RECOGNIZER_RETRAIN_AFTER_REVIEWS = environment.integer(
 )
 RECOGNIZER_UNLOAD_AFTER = environment.integer("RECOGNIZER_UNLOAD_AFTER", 3600, minimum=0, maximum=31_536_000)
 RECOGNIZER_NUM_THREADS = environment.integer("RECOGNIZER_NUM_THREADS", 0, minimum=0, maximum=256)
+RECOGNIZER_TIME_ENGINES = environment.flag("RECOGNIZER_TIME_ENGINES", default=True)
 
 # The gate before a promotion
 RECOGNIZER_GATE_MARGIN = environment.number("RECOGNIZER_GATE_MARGIN", 0, minimum=0, maximum=1)

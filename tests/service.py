@@ -45,6 +45,7 @@ def is_alive(pid: int) -> bool:
 
 def environment(data_dir: Path, port: int | str, **extra: str) -> dict[str, str]:
     chosen = {"RECOGNIZER_DATA_DIR": str(data_dir), "PORT": str(port), "PYTHONDONTWRITEBYTECODE": ""}
+    chosen["RECOGNIZER_TIME_ENGINES"] = "no"  # beside tests it would take cores from them and find no quiet moment
     admin = {"DJANGO_SUPERUSER_USERNAME": ADMIN, "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
     return {**os.environ, **chosen, **admin, **extra}
 

@@ -81,19 +81,37 @@ _SUPPORTED: dict[tuple[str, str], tuple[Precision, ...]] = {
 }
 
 
-def load_engine(artifact: Artifact, spec: EngineSpec, *, num_threads: int, feature_map: bool = False) -> Engine:
-    """The artifact's network, loaded and ready.
-
-    `num_threads` bounds CPU work; torch keeps one such bound for the whole process.
-
-    Raises EngineUnavailable when engine, device, precision or exported graph is not there: nothing falls back in
-    silence; also when the runtime cannot load it. Raises ArtifactInvalid when the weights do not fit the architecture.
-    """
+def require_offered(spec: EngineSpec) -> None:
+    """Raises EngineUnavailable for what no machine runs, with what there is."""
     if spec.precision not in _SUPPORTED.get((spec.engine, spec.device), ()):
         offers = ", ".join(
             f"{engine} on {device} ({'/'.join(kinds)})" for (engine, device), kinds in _SUPPORTED.items()
         )
         raise EngineUnavailable(f"{spec.engine} does not run {spec.precision} on {spec.device}. There is: {offers}.")
+
+
+def require_here(spec: EngineSpec) -> None:
+    """Raises EngineUnavailable when this machine lacks the device or the precision. Loads a runtime only to ask it."""
+    require_offered(spec)
+    if spec.device == "cuda":
+        from classifier_core.engines.torch import require_device
+
+        require_device(spec)
+    elif spec.engine == "openvino" and spec.precision != "float32":
+        from classifier_core.engines.openvino import require_precision
+
+        require_precision(spec)
+
+
+def load_engine(artifact: Artifact, spec: EngineSpec, *, num_threads: int, feature_map: bool = False) -> Engine:
+    """The artifact's network, loaded and ready.
+
+    `num_threads` bounds CPU work; torch leaves it so in the thread that runs it.
+
+    Raises EngineUnavailable when engine, device, precision or exported graph is not there: nothing falls back in
+    silence; also when the runtime cannot load it. Raises ArtifactInvalid when the weights do not fit the architecture.
+    """
+    require_offered(spec)
     if spec.engine == "openvino":
         from classifier_core.engines.graph import load_graph
         from classifier_core.engines.openvino import OpenVINOEngine

@@ -32,8 +32,7 @@ class OpenVINOEngine:
     def __init__(
         self, onnx: bytes, preprocessing: Preprocessing, spec: EngineSpec, *, num_threads: int, feature_map: bool
     ) -> None:
-        if spec.precision == "bfloat16" and not has_bfloat16():
-            raise EngineUnavailable("This CPU does not compute in bfloat16. Choose float32.")
+        require_precision(spec)
         self.spec = spec
         with in_words(EngineUnavailable, "OpenVINO cannot load the exported graph"):
             model = _read_model(onnx, preprocessing, feature_map=feature_map)
@@ -93,6 +92,12 @@ def _requests(
     for _ in range(num_streams):
         free.put(compiled.create_infer_request())
     return free
+
+
+def require_precision(spec: EngineSpec) -> None:
+    """Raises EngineUnavailable when this CPU does not compute in it."""
+    if spec.precision == "bfloat16" and not has_bfloat16():
+        raise EngineUnavailable("This CPU does not compute in bfloat16. Choose float32.")
 
 
 def has_bfloat16() -> bool:

@@ -5,21 +5,24 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from classifier_core import durable
 from classifier_core.artifact import Artifact
 from classifier_core.engines import Device, Engine, EngineOutput, EngineSpec, load_engine
-from classifier_core.engines.parity import Parity, compare
-from classifier_core.errors import ClassifierError
+from classifier_core.engines.graph import load_graph
+from classifier_core.engines.parity import MAX_DIFFERENCE, Parity, compare
+from classifier_core.errors import ClassifierError, EngineUnavailable
 from classifier_core.preprocessing import Pixels
 
 MIN_PICTURES = 500
 MIN_TOP1_AGREEMENT = 0.97
 MIN_KNOWN_AGREEMENT = 0.97
 MAX_SCORE_DIFFERENCE = 0.2  # near an even score a step of 1 % in the logits moves it by several hundredths
+
+ParityVerdict = Literal["reference", "passed", "failed", "unmeasured"]
 
 _FORMAT = 2  # 1 did not look at `known`
 _BATCH_SIZE = 8
@@ -48,6 +51,25 @@ def stored_parity(artifact: Artifact, spec: EngineSpec) -> Parity | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return parity if stored.get("subject") == _subject(artifact, spec) else None
+
+
+def judge_parity(artifact: Artifact, spec: EngineSpec) -> ParityVerdict:
+    """Whether this spec was measured to answer like torch in float32, which all others are compared with."""
+    if spec.precision == "float32":
+        return "reference" if spec.engine == "torch" else _judge_export(artifact)
+    parity = stored_parity(artifact, spec)
+    if parity is None:
+        return "unmeasured"
+    return "passed" if _is_equal_enough(parity) else "failed"
+
+
+def _judge_export(artifact: Artifact) -> ParityVerdict:
+    try:
+        figures = load_graph(artifact).parity.values()
+    except EngineUnavailable:
+        return "unmeasured"
+    worst = [max(one.score_difference, one.logit_difference, one.feature_difference) for one in figures]
+    return "unmeasured" if not worst else "passed" if max(worst) <= MAX_DIFFERENCE else "failed"
 
 
 def measure_parity(artifact: Artifact, spec: EngineSpec, pixels: Sequence[Pixels], *, num_threads: int) -> Parity:

@@ -18,9 +18,9 @@ class TorchEngine:
     """The network itself, channels_last; bfloat16 and float16 through autocast."""
 
     def __init__(self, artifact: Artifact, spec: EngineSpec, *, num_threads: int, feature_map: bool) -> None:
-        _require_device(spec)
+        require_device(spec)
         torch.set_num_threads(num_threads)
-        self.spec = spec
+        self.spec, self._num_threads = spec, num_threads
         self._lock = Lock()
         self._feature_map = feature_map
         self._device = torch.device(spec.device)
@@ -38,6 +38,9 @@ class TorchEngine:
             torch.inference_mode(),
             self._autocast(),
         ):
+            # torch keeps the number for the thread that calls: another network, of other threads, may have run in it.
+            if torch.get_num_threads() != self._num_threads:
+                torch.set_num_threads(self._num_threads)
             # [N, H, W, C] seen as [N, C, H, W] is channels_last already.
             images = torch.from_numpy(np.array(pixels)).to(self._device).permute(0, 3, 1, 2).float()
             logits, features, feature_map = self.network((images - self._mean) / self._std)
@@ -52,7 +55,8 @@ class TorchEngine:
         return torch.autocast(self.spec.device, dtype=_DTYPES[self.spec.precision])
 
 
-def _require_device(spec: EngineSpec) -> None:
+def require_device(spec: EngineSpec) -> None:
+    """Raises EngineUnavailable when torch finds no such device."""
     if spec.device != "cuda":
         return
     if not torch.cuda.is_available():

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import structlog
-from django.conf import settings
 from django.db import transaction
 
 from classifier_core.classifier import Classification
@@ -20,7 +19,8 @@ from recognizer.predictions import blobs, doorbell
 from recognizer.predictions.answers import pack
 from recognizer.predictions.models import Prediction
 from recognizer.registry import idle, waking
-from recognizer.registry.serving import ServingVersion, num_threads, serving_version
+from recognizer.registry.configurations import most_at_once, num_threads
+from recognizer.registry.serving import ServingVersion, serving_version
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +66,7 @@ def classify(claim: Claim, *, until: float) -> None:
 
 
 def _claim_more(claim: Claim, running: Running, *, until: float) -> list[Prediction]:
-    room, seconds_left = _most_at_once() - sum(running.values()), until - time.monotonic()
+    room, seconds_left = most_at_once() - sum(running.values()), until - time.monotonic()
     if room <= 0 or seconds_left <= 0 or not _can_answer_next(0 if running else seconds_left):
         return []
     return claim(room, alone=not running)
@@ -78,12 +78,6 @@ def _can_answer_next(seconds: float) -> bool:
         return True
     oldest = Prediction.objects.pending().order_by("created_at", "pk").values_list("model", flat=True).first()
     return oldest is None or waking.can_answer(oldest, seconds=seconds)
-
-
-def _most_at_once() -> int:
-    """Images in work. On a CPU twice as many as run: eight slow ones at once would outlive the task's time limit."""
-    at_once = settings.RECOGNIZER_BATCH_SIZE
-    return min(at_once, 2 * _num_threads) if settings.RECOGNIZER_DEVICE == "cpu" else at_once
 
 
 def _start(batch: list[Prediction]) -> Running:
@@ -99,8 +93,7 @@ def _start(batch: list[Prediction]) -> Running:
         # Files or memory may be there soon: the rows are left to their lease, and to the attempts that they have left.
         log.exception("the model cannot be loaded now, trying again soon", size=len(batch))
         return {}
-    # On a CPU each image is a job of its own: the cores then never wait for each other. See docs/performance.md.
-    size = 1 if version.spec.device == "cpu" else len(batch)
+    size = version.configuration.batch_size
     parts = [batch[start : start + size] for start in range(0, len(batch), size)]
     return {_jobs.submit(_run, part, version): len(part) for part in parts}
 

@@ -134,6 +134,10 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
         """Whether anything waits: one cheap look, without a transaction, which on SQLite is a lock."""
         return self.count_pending(1) > 0
 
+    def has_unfinished(self) -> bool:
+        """Whether anything waits or is being answered."""
+        return self.filter(status__in=[Prediction.Status.PENDING, Prediction.Status.RUNNING]).exists()
+
     def count_pending(self, limit: int) -> int:
         """How many wait, or `limit` where there are more. Plain SQL: the ORM takes longer to make it than to run it."""
         waiting = f"SELECT 1 FROM {self.model._meta.db_table} WHERE status = 'pending' LIMIT %s"  # noqa: S608

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from celery import shared_task
 from celery.signals import worker_process_init, worker_process_shutdown, worker_ready
+from django.conf import settings
 from django.db import connection
 from django.db.backends.signals import connection_created
 from django.db.models import Q
@@ -110,7 +111,7 @@ def _look_for_work(sender: Any = None, **_: object) -> None:
 
 @worker_process_init.connect
 def _start_serving(sender: str = "", **_: object) -> None:
-    from recognizer.registry import serving
+    from recognizer.registry import serving, timekeeping
 
     die_with_parent()
     connection_created.connect(_relax_sync)
@@ -118,6 +119,8 @@ def _start_serving(sender: str = "", **_: object) -> None:
         os.nice(TRAIN_NICE)
         return
     serving.start()
+    if settings.RECOGNIZER_TIME_ENGINES:
+        timekeeping.start(is_wanted=Prediction.objects.has_unfinished)
     doorbell.ring()  # rows that waited for this child, whose predecessor may have been killed while it listened
 
 

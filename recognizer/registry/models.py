@@ -10,6 +10,11 @@ from django.db import models
 from django.utils.timezone import now
 from django.utils.translation import get_language
 
+from recognizer.registry.timing_models import EngineTiming, Hardware
+
+# Beside what is defined here: Django looks for an app's models here.
+__all__ = ["EngineTiming", "Hardware"]
+
 REPORT_LIFETIME = timedelta(seconds=15)  # a worker reports every 3 seconds
 KEY = RegexValidator(r"^[\w.\-]+$", "Use letters, digits, dots, dashes and underscores only.")
 

@@ -4,9 +4,8 @@ import os
 import socket
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal, cast
 
 import numpy as np
 import structlog
@@ -14,14 +13,14 @@ from django.conf import settings
 from django.db import connection
 from django.utils.timezone import now
 
-from classifier_core.artifact import Artifact
 from classifier_core.classifier import Classification, Classifier, load_classifier
-from classifier_core.engines import Device, EngineName, EngineSpec, Precision
-from classifier_core.engines.precision import choose_spec
+from classifier_core.engines import EngineSpec
+from classifier_core.engines.timing import Configuration
 from classifier_core.errors import ClassifierError, EngineUnavailable
 from classifier_core.preprocessing import Preprocessing
 from recognizer.registry import artifact_store, idle
-from recognizer.registry.models import LoadedVersion, ModelVersion, Promotion, RegisteredModel
+from recognizer.registry.configurations import chosen_configuration, fingerprint, timed_at
+from recognizer.registry.models import EngineTiming, LoadedVersion, ModelVersion, Promotion, RegisteredModel
 
 log = structlog.get_logger(__name__)
 
@@ -31,10 +30,12 @@ FORGOTTEN_AFTER = timedelta(days=1)  # a worker that reported nothing for a day 
 
 @dataclass(frozen=True)
 class ServingVersion:
-    """A loaded model version."""
+    """A loaded model version. `timed_at` is when the timings were made by which its configuration was chosen."""
 
     row: ModelVersion
     classifier: Classifier
+    configuration: Configuration
+    timed_at: datetime | None
     loaded_at: datetime
 
     @property
@@ -78,8 +79,12 @@ def stop() -> None:
 
 def refresh() -> None:
     """Load what is desired, report what is loaded. A version that does not load leaves the previous one answering."""
+    newest = EngineTiming.objects.on(fingerprint()).newest_by_artifact()
     for promotion in Promotion.objects.desired().select_related("version__model"):
-        if _held_version(promotion.model_id) != promotion.version_id:
+        current = _loaded.get(promotion.model_id)
+        is_held = _held_version(promotion.model_id) == promotion.version_id
+        is_chosen = current is None or current.timed_at == newest.get(promotion.version.artifact_sha256)
+        if not (is_held and is_chosen):
             report()  # a load may take longer than a report lives
             _try_load(promotion.version.model)
         else:
@@ -149,8 +154,8 @@ def _load_desired(model: RegisteredModel) -> ServingVersion:
         if row is None:
             raise EngineUnavailable(f"No version of {model.name} is promoted.")
         current = _loaded.get(model.pk)
-        if current is None or current.row != row:
-            current = _keep(load(row))
+        is_same = current is not None and current.row == row
+        current = _keep(_chosen_anew(current) if current and is_same else load(row))
         _errors.pop(model.pk, None)
         return current
 
@@ -189,6 +194,20 @@ def _held_version(model_id: int) -> int | None:
     return held.row.pk if held else None
 
 
+def _chosen_anew(current: ServingVersion) -> ServingVersion:
+    """The same version as newer timings say; the very same network where they say what runs already."""
+    artifact = current.classifier.artifact
+    measured_at = timed_at(artifact)
+    if chosen_configuration(artifact) == current.configuration:
+        return replace(current, timed_at=measured_at)
+    return load(current.row)
+
+
+def loaded_versions() -> list[ServingVersion]:
+    """What this process serves."""
+    return list(_loaded.values())
+
+
 def held(row: ModelVersion) -> ServingVersion | None:
     """This version, where it is the loaded one of its model."""
     version = _loaded.get(row.model_id)
@@ -198,22 +217,7 @@ def held(row: ModelVersion) -> ServingVersion | None:
 def load(row: ModelVersion) -> ServingVersion:
     """The version in memory, on the engine that would serve it. Raises ClassifierError, OSError, MemoryError."""
     artifact = artifact_store.fetch(row.artifact_sha256)
-    classifier = load_classifier(artifact.folder, chosen_spec(artifact), num_threads=num_threads())
-    return ServingVersion(row, classifier, now())
-
-
-def chosen_spec(artifact: Artifact) -> EngineSpec:
-    """What the settings name; where they say auto, the fastest that was measured to answer like float32."""
-    measured = choose_spec(artifact, cast(Device, settings.RECOGNIZER_DEVICE))
-    engine = cast(EngineName | Literal["auto"], settings.RECOGNIZER_ENGINE)
-    precision = cast(Precision | Literal["auto"], settings.RECOGNIZER_PRECISION)
-    if engine == "auto":
-        engine = measured.engine
-    if precision == "auto":  # what was measured on one engine says nothing about another
-        precision = measured.precision if engine == measured.engine else "float32"
-    return EngineSpec(engine=engine, device=measured.device, precision=precision)
-
-
-def num_threads() -> int:
-    """Threads of one inference: the setting, else every core this process may use."""
-    return settings.RECOGNIZER_NUM_THREADS or len(os.sched_getaffinity(0))
+    measured_at = timed_at(artifact)  # before the choice: timings that come in between are then seen as newer
+    chosen = chosen_configuration(artifact)
+    classifier = load_classifier(artifact.folder, chosen.spec, num_threads=chosen.num_threads)
+    return ServingVersion(row, classifier, chosen, measured_at, now())

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import sys
+from io import StringIO
 
 import django
 from django.core.exceptions import ImproperlyConfigured
@@ -43,6 +44,7 @@ def main() -> int:
     """Prepare the database and print the first admin, if one was made."""
     try:
         django.setup()
+        call_command("models", "hardware", stdout=StringIO())  # a device that is not there is said now, not in a log
         migrate()
         call_command("models", "starters", stdout=sys.stderr)
         print(json.dumps(create_first_admin()))  # last: a password that we chose is told once

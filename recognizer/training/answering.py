@@ -16,8 +16,8 @@ from classifier_core.engines import Device, EngineName, EngineSpec, Precision
 from classifier_core.errors import ArtifactInvalid
 from classifier_core.evaluation import Answered, Photos, answer_photos, never_learned
 from recognizer.registry import artifact_store
+from recognizer.registry.configurations import chosen_spec, num_threads
 from recognizer.registry.models import RegisteredModel
-from recognizer.registry.serving import chosen_spec, num_threads
 
 
 def add_engine_options(parser: ArgumentParser) -> None:

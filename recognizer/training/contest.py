@@ -19,8 +19,8 @@ from classifier_core.separate_process import answer_separately, scores_of
 from classifier_core.side_by_side import Said
 from recognizer.predictions import blobs
 from recognizer.registry import artifact_store
+from recognizer.registry.configurations import chosen_spec, num_threads
 from recognizer.registry.models import ModelVersion
-from recognizer.registry.serving import chosen_spec, num_threads
 
 BATCH = 8
 TIMED_PHOTOS = 10  # spread over the test part: their sizes differ

@@ -27,9 +27,9 @@ from classifier_core.training.runs import train
 from classifier_core.training.watching import Watch
 from recognizer.predictions.models import Blob
 from recognizer.registry import artifact_store
+from recognizer.registry.configurations import chosen_spec, num_threads
 from recognizer.registry.imports import install, register
 from recognizer.registry.models import Evaluation, LearnedPhoto, ModelVersion
-from recognizer.registry.serving import chosen_spec, num_threads
 from recognizer.storage import is_local, reachable
 from recognizer.training.export import materialise
 from recognizer.training.judgings import ask_for_judgement

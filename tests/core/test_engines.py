@@ -206,6 +206,20 @@ def test_senseless_spec_is_refused(exported, spec):
         load_engine(exported, spec, num_threads=1)
 
 
+def test_each_torch_network_keeps_its_threads(exported, one_thread):
+    seen: list[int] = []
+    engines = [load_engine(exported, TORCH, num_threads=count) for count in (1, 2)]
+    for engine in engines:
+        engine.network.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        for engine in (*engines, *engines):
+            engine.run(crops(exported, 1))
+            elsewhere.submit(engine.run, crops(exported, 1)).result()
+
+    assert seen == [1, 1, 2, 2, 1, 1, 2, 2]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_missing_device_is_an_error(exported):
     with pytest.raises(EngineUnavailable, match="device cpu"):

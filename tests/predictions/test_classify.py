@@ -16,8 +16,8 @@ from recognizer.predictions.answers import WRITTEN_BY_WORKER, pack, unpack
 from recognizer.predictions.classify import classify
 from recognizer.predictions.models import MAX_ATTEMPTS, Owner, Prediction
 from recognizer.registry import serving
+from recognizer.registry.configurations import num_threads
 from recognizer.registry.models import ModelVersion, RegisteredModel
-from recognizer.registry.serving import num_threads
 from tests.recognition import picture, serve_tiny, undecodable, upload, work
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from django.utils.timezone import now
 
 from classifier_core.artifact import load_artifact
 from classifier_core.errors import ClassifierError
-from recognizer.registry import serving
+from recognizer.registry import configurations, serving
 from recognizer.registry.models import LoadedVersion, RegisteredModel
 from recognizer.registry.promotion import promote, rollback
 from tests.recognition import add_version, answered, serve_tiny
@@ -137,14 +137,14 @@ def test_precision_of_another_engine_is_not_taken_over(settings, tiny_folder: Pa
     from classifier_core.engines import EngineSpec
 
     # As on a CPU where OpenVINO's bfloat16 was measured and found equal.
-    monkeypatch.setattr(serving, "choose_spec", lambda *_: EngineSpec("openvino", "cpu", "bfloat16"))
+    monkeypatch.setattr(configurations, "choose_spec", lambda *_: EngineSpec("openvino", "cpu", "bfloat16"))
     artifact = load_artifact(tiny_folder)
 
-    assert serving.chosen_spec(artifact) == EngineSpec("openvino", "cpu", "bfloat16")
+    assert configurations.chosen_spec(artifact) == EngineSpec("openvino", "cpu", "bfloat16")
     settings.RECOGNIZER_ENGINE = "torch"
-    assert serving.chosen_spec(artifact) == EngineSpec("torch", "cpu", "float32")
+    assert configurations.chosen_spec(artifact) == EngineSpec("torch", "cpu", "float32")
     settings.RECOGNIZER_PRECISION = "bfloat16"
-    assert serving.chosen_spec(artifact) == EngineSpec("torch", "cpu", "bfloat16")
+    assert configurations.chosen_spec(artifact) == EngineSpec("torch", "cpu", "bfloat16")
 
 
 def test_ready_needs_database_broker_and_worker(client: Client, fruit: RegisteredModel, broker):

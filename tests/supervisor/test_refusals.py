@@ -16,15 +16,15 @@ from recognizer.supervisor.paths import broker_socket, create_socket_dir
 from tests.service import PROJECT_DIR, environment, free_port
 
 
-def start(data_dir: Path, *, port: int | str) -> subprocess.CompletedProcess[str]:
+def start(data_dir: Path, *, port: int | str, **extra: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "recognizer.supervisor"]
     return subprocess.run(
         command,
         cwd=PROJECT_DIR,
-        env=environment(data_dir, port),
+        env=environment(data_dir, port, **extra),
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
 
@@ -46,6 +46,16 @@ def test_bad_port_is_named(tmp_path, port):
 
     assert ended.returncode == 2
     assert ended.stderr == f"PORT must be a whole number from 1 to 65535; it is {port!r}.\n"
+
+
+@pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="there is a GPU")
+def test_device_that_is_not_there_stops_the_start(tmp_path):
+    ended = start(tmp_path, port=free_port(), RECOGNIZER_DEVICE="cuda")
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("The settings ask for torch-cuda-float32. torch finds no CUDA device.")
+    assert "Recognizer cannot start" in ended.stdout
+    assert not (tmp_path / "db.sqlite3").exists()
 
 
 def test_data_folder_in_use_names_the_process(tmp_path):

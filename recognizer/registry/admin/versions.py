@@ -16,6 +16,7 @@ from recognizer.registry.admin.asking import Question, ask, is_answered
 from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, StaffRequest, percent, pretty
 from recognizer.registry.admin.models import ReasonForm
 from recognizer.registry.admin.served import served_urls
+from recognizer.registry.admin.timings import timings_drawn
 from recognizer.registry.models import Evaluation, ModelVersion, Promotion
 from recognizer.registry.promotion import PromotionRefused, promote
 
@@ -86,6 +87,8 @@ class ModelVersionAdmin(HistoryAdmin):
         if row and request.user.has_perm("registry.view_judgement"):
             newest = row.judgements.select_related("candidate__model", "serving__model")
             drawn["judgements"] = newest.defer("figures", "flipped", "rules")[:MAX_JUDGEMENTS]
+        if row:
+            drawn |= timings_drawn(row)
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **drawn})
 
     @admin.display(description="Version", ordering="model")

@@ -68,7 +68,7 @@ class Command(BaseCommand):
         from classifier_core.export import exported
         from classifier_core.portable import build_portable, certify, save_portable
         from classifier_core.quantisation import quantise
-        from recognizer.registry.serving import num_threads
+        from recognizer.registry.configurations import num_threads
         from recognizer.training.answering import find_artifact
 
         artifact = find_artifact(name)

@@ -89,7 +89,7 @@ class Command(BaseCommand):
         from classifier_core.training.runs import train
         from classifier_core.training.watching import Watch
         from classifier_core.zoo import describe_run
-        from recognizer.registry.serving import num_threads
+        from recognizer.registry.configurations import num_threads
 
         judges = split.test if split.test.photos else split.val
         for config in configs:
@@ -109,7 +109,7 @@ class Command(BaseCommand):
     def _loaded(self, names: list[str], split: "Split") -> Iterator[tuple[str, "Entry | str"]]:
         from classifier_core.training.runs import read_result
         from classifier_core.zoo import describe_artifact, describe_run
-        from recognizer.registry.serving import num_threads
+        from recognizer.registry.configurations import num_threads
         from recognizer.training.answering import find_artifact
 
         judges = split.test if split.test.photos else split.val
