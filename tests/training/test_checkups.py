@@ -11,11 +11,12 @@ from classifier_core.learning_curve import MORE_PHOTOS
 from recognizer.predictions import blobs, review
 from recognizer.predictions.erasure import erase
 from recognizer.predictions.models import Blob, Prediction, Review
+from recognizer.predictions.review import Overtaken
 from recognizer.registry.models import RegisteredModel
 from recognizer.training import words
 from recognizer.training.asking import ask_for_checkup
 from recognizer.training.checkup_models import CheckUp, Finding, PhotoDecision
-from recognizer.training.decisions import NotUndoable, Overtaken, dismiss, fix, undo
+from recognizer.training.decisions import NotUndoable, dismiss, fix, undo
 from recognizer.training.findings import known_decisions
 from recognizer.training.models import BasePhoto, PhotoPlace
 from recognizer.training.tasks import check_pending, tend

@@ -19,9 +19,8 @@ from recognizer.registry.promotion import PromotionRefused, promote
 from recognizer.training import contest
 from recognizer.training.judging_versions import current_keys, find_test_part, judge
 from recognizer.training.judgings import ask_for_judgement
-from recognizer.training.models import BasePhoto, Judging
+from recognizer.training.models import BasePhoto, Judging, LeaseLost
 from recognizer.training.run_models import TrainingRun
-from recognizer.training.snapshots import LeaseLost
 from recognizer.training.tasks import judge_pending
 from tests.registry_rows import promoted_version, registered_version
 from tests.training.judged_versions import flipped, learned, photo, photos_to_judge, version

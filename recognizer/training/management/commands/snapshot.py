@@ -12,7 +12,7 @@ from recognizer.registry.models import RegisteredModel
 from recognizer.training.asking import ask_for_snapshot
 from recognizer.training.candidates import REASONS
 from recognizer.training.complaints import in_a_sentence, progress_line
-from recognizer.training.models import DatasetSnapshot, Part
+from recognizer.training.models import DatasetSnapshot, LeaseLost, Part
 from recognizer.training.options import SnapshotOptions
 
 EXAMPLES = """examples:
@@ -55,7 +55,7 @@ class Command(BaseCommand):
             verbs[verb](**options)
 
     def _create(self, *, model: str, **options: Any) -> None:
-        from recognizer.training.snapshots import LeaseLost, freeze  # loads numpy
+        from recognizer.training.snapshots import freeze  # loads numpy
 
         chosen = SnapshotOptions(**{name: options[name] for name in SnapshotOptions.__dataclass_fields__})
         snapshot = ask_for_snapshot(_model(model), chosen, by=None, rings=False)
