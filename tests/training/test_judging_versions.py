@@ -78,12 +78,12 @@ def test_flipped_labels_are_refused_and_the_class_is_named(fruit: Any, tmp_path:
     assert not judgement.passed
     [words] = [rule(judgement, "classes")["words"]]
     assert rule(judgement, "classes")["labels"] == ["apple"]
-    assert words.startswith("apple falls from 100.0 % to ")
+    assert words.startswith("{apple} falls from 100.0 % to ")
     assert "95 % interval" in words
     assert {row["label"] for row in judgement.flipped} == {"apple"}
     assert {row["after"] for row in judgement.flipped} == {"banana"}
     assert judgement.figures["confusion"]["labels"] == ["apple", "banana"]
-    with pytest.raises(PromotionRefused, match="apple falls from"):
+    with pytest.raises(PromotionRefused, match="Apple falls from"):
         promote(candidate, by=None)
     forced = promote(candidate, by=None, force=True, reason="the camera is another one")
     assert (forced.kind, forced.judgement) == ("forced", judgement)

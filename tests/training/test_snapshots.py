@@ -20,6 +20,7 @@ from recognizer.training.base_photos import remove_base_photo
 from recognizer.training.models import DatasetSnapshot, PhotoLook, PhotoPlace, SnapshotItem
 from recognizer.training.options import SnapshotOptions
 from recognizer.training.snapshots import freeze
+from tests.training.checkup_rows import flip
 from tests.training.snapshot_rows import (
     answered,
     frozen,
@@ -278,6 +279,21 @@ def test_freeze_whose_worker_died_too_often_lets_go_of_its_photos(fruit_rows: Re
     assert dead.status == "failed"
     assert not dead.items.exists()
     assert kept.items.count() == 6
+
+
+def test_many_labels_that_became_another_are_warned_of(fruit_rows: RegisteredModel, tmp_path: Path):
+    with_base_photos(fruit_rows, tmp_path / "fruit", each=40)
+    frozen(fruit_rows)
+    flip(5)
+    after_five = frozen(fruit_rows).warnings
+    flip(5)
+
+    after_ten = frozen(fruit_rows).warnings
+
+    words = "{} of {} photos of {{apple}} are called {{banana}} since the previous snapshot, also where they judge."
+    assert next(warning for warning in after_five if "are called" in warning).startswith(words.format(5, 40))
+    assert next(warning for warning in after_ten if "are called" in warning).startswith(words.format(5, 35))
+    assert not [warning for warning in frozen(fruit_rows).warnings if "are called" in warning]
 
 
 def test_nothing_to_freeze_fails_in_words(fruit_rows: RegisteredModel):

@@ -23,6 +23,7 @@ from recognizer.admin_site import may_view
 from recognizer.predictions.admin.cells import MomentCell
 from recognizer.registry.admin.history import HistoryAdmin, StaffRequest
 from recognizer.registry.models import RegisteredModel, TestState
+from recognizer.registry.sentences import with_names
 from recognizer.registry.taxonomy import display_names
 from recognizer.training.admin.base_photos import status_chip
 from recognizer.training.admin.origins import origin_urls
@@ -183,6 +184,7 @@ def _drawn(request: HttpRequest, row: DatasetSnapshot) -> dict[str, Any]:
         "sources": [(SnapshotItem.Source(source).label, number) for source, number in row.num_of_source.items()],
         "options": _options(row),
         "left_out": [(number, REASONS.get(reason, reason)) for reason, number in row.left_out.items()],
+        "warnings": [with_names(words, names) for words in row.warnings],
         "changes": _changes(row, names),
         "relabelled": _relabelled(row, names),
         "num_erased": row.items.exclude(erased_at=None).count(),

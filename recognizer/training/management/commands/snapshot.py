@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from recognizer.registry.models import RegisteredModel
+from recognizer.registry.sentences import with_names
 from recognizer.training.asking import ask_for_snapshot
 from recognizer.training.candidates import REASONS
 from recognizer.training.complaints import in_a_sentence, progress_line
@@ -137,5 +138,5 @@ def _described(snapshot: DatasetSnapshot) -> Iterator[str]:
     yield f"{snapshot.test_state}"
     for reason, number in snapshot.left_out.items():
         yield f"{number} left out: {REASONS[reason]}"
-    for warning in snapshot.warnings:
+    for warning in (with_names(words, {}) for words in snapshot.warnings):
         yield f"- {warning}"
