@@ -11,6 +11,7 @@ from recognizer.training.models import DatasetSnapshot, Part, SnapshotItem
 
 ARROW = " → "  # between the keys of two labels; no key has one
 LEAST_TRAIN, LEAST_TEST = 20, 5  # photos of a class
+MOST_NAMED = 10  # small classes with a sentence each; of more one sentence names the smallest
 MOST_OF_ONE = 0.5  # of a class's reviewed photos, from one uploader
 LEAST_REVIEWED = 10  # photos; among fewer one uploader has half of them by chance
 SAMPLE = 24  # items; sorted by hash, which is by chance
@@ -100,10 +101,23 @@ def _too_small(contents: Contents) -> Iterator[str]:
     counts = contents.counts()
     if len(counts) == 1:
         yield f"{marked(next(iter(counts)))} is the only class: a network needs two or more to learn from."
-    for label, parts in counts.items():
-        for part, least in ((Part.TRAIN, LEAST_TRAIN), (Part.TEST, LEAST_TEST)):
-            if parts[part] < least:
-                yield f"{marked(label)} has {parts[part]} photos in {part}; fewer than {least} say little. Add some."
+    for part, least in ((Part.TRAIN, LEAST_TRAIN), (Part.TEST, LEAST_TEST)):
+        small = {label: parts[part] for label, parts in counts.items() if parts[part] < least}
+        if len(small) > MOST_NAMED:
+            yield _too_small_in(part, small, least)
+            continue
+        for label, number in small.items():
+            yield f"{marked(label)} has {number} photos in {part}; fewer than {least} say little. Add some."
+
+
+def _too_small_in(part: Part, small: Mapping[str, int], least: int) -> str:
+    """One sentence for many classes, the smallest first."""
+    smallest = sorted(small, key=lambda label: small[label])[:MOST_NAMED]
+    named = ", ".join(f"{marked(label)} {small[label]}" for label in smallest)
+    return (
+        f"{len(small)} classes have fewer than {least} photos in {part}, which say little: {named} and "
+        f"{len(small) - MOST_NAMED} more. Add some."
+    )
 
 
 def _dominated(contents: Contents) -> Iterator[str]:
