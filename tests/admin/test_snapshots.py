@@ -1,6 +1,7 @@
 """Base photos and snapshots in the admin: who may do what, what a page says, and that it stays fast."""
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,20 @@ def test_zip_is_imported_by_a_worker(client: Client, fruit_rows: RegisteredModel
     assert BasePhoto.objects.filter(label__key="plum").count() == 3
     assert not list((media / "imports").iterdir())
     assert "5 photos are new" in client.get(IMPORTS).content.decode()
+
+
+def test_files_of_a_folder_without_their_folders_are_refused(client: Client, fruit_rows: RegisteredModel):
+    staff(client, "training.view_photoimport", "training.add_photoimport")
+    shown = client.get(f"{IMPORTS}add/").content.decode()
+    folder = next(tag for tag in re.findall("<input[^>]*>", shown) if "webkitdirectory" in tag)
+    assert " disabled" in folder  # until the script packs what is chosen
+
+    sent = client.post(
+        f"{IMPORTS}add/", {"model": fruit_rows.pk, "folder": SimpleUploadedFile("a.jpg", photo_bytes(1))}
+    )
+
+    assert "Choose a zip. A folder is packed as one where the browser runs scripts." in sent.content.decode()
+    assert not PhotoImport.objects.exists()
 
 
 def test_new_classes_need_the_permission(client: Client, fruit_rows: RegisteredModel, tmp_path: Path):

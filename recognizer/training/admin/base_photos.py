@@ -82,6 +82,7 @@ class ImportForm(forms.ModelForm[PhotoImport]):
         label="Zip",
         widget=UnfoldAdminFileFieldWidget,
         help_text="A folder of photos for each class, named like a label of the model: its key, or a name of it.",
+        error_messages={"required": "Choose a zip. A folder is packed as one where the browser runs scripts."},
     )
     folder = forms.FileField(
         required=False,
