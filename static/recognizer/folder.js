@@ -9,7 +9,7 @@ if (folder && archive) start();
 function start() {
   const status = document.createElement("p");
   status.setAttribute("role", "status");
-  folder.closest(".field-folder, .form-row, div").after(status);
+  (folder.closest(".field-folder")?.lastElementChild ?? folder.parentElement).append(status);
   folder.removeAttribute("name"); // its files are sent in the zip
   folder.disabled = false;
   folder.addEventListener("change", async () => {
@@ -20,6 +20,7 @@ function start() {
     } catch {
       status.textContent = "A file of the folder cannot be read. Choose the folder again, or pack it as a zip.";
     }
+    show(nameOf(folder.files[0]));
   });
 }
 
@@ -33,7 +34,7 @@ async function pack(files, say) {
     return `${amount(photos, numBytes)} are too many for a page, which takes ${megabytes(most)}. Import them with manage.py dataset import.`;
   }
   say(`Packing ${amount(photos, numBytes)} …`);
-  const name = `${photos[0].webkitRelativePath.split("/")[0] || "photos"}.zip`;
+  const name = `${nameOf(photos[0])}.zip`;
   const packed = await zipped(photos.map((file) => ({ name: file.webkitRelativePath, file })));
   give([new File([packed], name, { type: packed.type })]);
   return `${amount(photos, numBytes)} are packed as ${name}.`;
@@ -52,5 +53,12 @@ function give(files) {
   archive.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
+// Where the admin's page says what was chosen: it would name one of the files.
+function show(name) {
+  const shown = folder.closest("label")?.querySelector("input[type=text]");
+  if (shown) shown.value = name;
+}
+
+const nameOf = (file) => file.webkitRelativePath.split("/")[0] || "photos";
 const amount = (photos, numBytes) => `${photos.length} file${photos.length === 1 ? "" : "s"}, ${megabytes(numBytes)},`;
 const megabytes = (numBytes) => `${(numBytes / 1e6).toFixed(numBytes < 1e7 ? 1 : 0)} MB`;
