@@ -46,7 +46,7 @@ def test_page_says_what_is_in_and_why_not(client: Client, fruit_rows: Registered
 
     text = page(client, frozen(fruit_rows))
 
-    for words in ("The owner did not allow training.", "snapshot 1", "kiwi has 1 photos in train", "Base photos"):
+    for words in ("The owner did not allow training.", "snapshot 1", "Kiwi has 1 photos in train", "Base photos"):
         assert words in text
     assert '<th scope="row">Kiwi</th>' in text
     assert f"{SNAPSHOTS}{first.pk}/change/" in text
