@@ -61,4 +61,4 @@ function show(name) {
 
 const nameOf = (file) => file.webkitRelativePath.split("/")[0] || "photos";
 const amount = (photos, numBytes) => `${photos.length} file${photos.length === 1 ? "" : "s"}, ${megabytes(numBytes)},`;
-const megabytes = (numBytes) => `${(numBytes / 1e6).toFixed(numBytes < 1e7 ? 1 : 0)} MB`;
+const megabytes = (numBytes) => `${(Math.max(numBytes, 1e5) / 1e6).toFixed(numBytes < 1e7 ? 1 : 0)} MB`;
