@@ -40,7 +40,7 @@ Status = Prediction.Status
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--predictions", type=int, default=100_000)
+    parser.add_argument("--predictions", type=int, default=100_000, help="0: only users, models and labels")
     parser.add_argument("--labels", type=int, default=1_000, help="classes of the larger model")
     given = parser.parse_args()
     call_command("migrate", verbosity=0)
@@ -50,10 +50,10 @@ def main() -> None:
 
 def fill_and_copy(num_predictions: int, *, num_labels: int) -> None:
     """Add this many recognitions: the first MAX_MADE or less row by row, the others as copies of them."""
-    num_made = min(num_predictions, MAX_MADE)
+    num_made = max(1, min(num_predictions, MAX_MADE))
     if num_predictions % num_made:
         raise SystemExit(f"Above {MAX_MADE:,} choose a multiple of it.")
-    fill(num_made, num_labels=num_labels)
+    fill(min(num_predictions, num_made), num_labels=num_labels)
     copy_rows(num_predictions // num_made - 1)
 
 
@@ -96,7 +96,7 @@ def _create_version(model: RegisteredModel, number: int, *, num_classes: int) ->
         artifact_sha256=f"{model.pk:032x}{number:032x}",
         architecture="mobilenet_v2",
         num_classes=num_classes,
-        manifest={"format": 1},
+        manifest={"format": 1, "provenance": {"snapshot_sha256": f"{number:064x}"}},
     )
 
 

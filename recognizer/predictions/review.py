@@ -16,6 +16,10 @@ class WrongLabel(ValueError):
 
 
 class Overtaken(RuntimeError):
+    """What this person decides about has changed since they looked at it."""
+
+
+class JudgedMeanwhile(Overtaken):
     """Somebody has judged the answer since this reviewer looked at it. `review` is theirs, the newest."""
 
     def __init__(self, review: Review) -> None:
@@ -36,7 +40,7 @@ def record(
     """Store a verdict. The newest one counts. A merged label counts as the one it was merged into.
 
     `seen` is the number of the newest review that the reviewer knew of, NONE_YET for none; without it the verdict
-    stands whatever others said. Raises NotAnswered, WrongLabel or Overtaken.
+    stands whatever others said. Raises NotAnswered, WrongLabel or JudgedMeanwhile.
     """
     with transaction.atomic():
         newest = _lock(prediction, seen)
@@ -47,7 +51,7 @@ def record(
 def undo(review: Review, *, reviewer: User, seen: int) -> Review:
     """Take back a verdict, with one more row: what counted before it counts again, or nothing does.
 
-    `seen` is the newest review that the reviewer knows of. Raises NotAnswered or Overtaken.
+    `seen` is the newest review that the reviewer knows of. Raises NotAnswered or JudgedMeanwhile.
     """
     with transaction.atomic():
         newest = _lock(review.prediction, seen)
@@ -82,7 +86,7 @@ def _lock(prediction: Prediction, seen: int | None) -> Review | None:
         raise NotAnswered("Only an answered recognition can be reviewed.")
     newest = Review.objects.filter(prediction=prediction).select_related("label", "reviewer").first()
     if seen is not None and newest is not None and newest.pk != seen:
-        raise Overtaken(newest)
+        raise JudgedMeanwhile(newest)
     return newest
 
 

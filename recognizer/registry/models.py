@@ -10,6 +10,7 @@ from django.db import models
 from django.utils.timezone import now
 from django.utils.translation import get_language
 
+from recognizer.registry.sentences import with_names
 from recognizer.registry.timing_models import EngineTiming, Hardware
 
 # Beside what is defined here: Django looks for an app's models here.
@@ -286,7 +287,8 @@ class Judgement(AppendOnly):
     def words(self) -> str:
         """Why it is refused, else what it is no worse in."""
         refusals = [rule["words"] for rule in self.rules if rule["outcome"] == "refused"]
-        return " ".join(refusals or [self.rules[0]["words"]])
+        names = {label.key: label.name for label in self.candidate.model.labels.all()}
+        return with_names(" ".join(refusals or [self.rules[0]["words"]]), names)
 
 
 class PromotionQuerySet(models.QuerySet["Promotion"]):

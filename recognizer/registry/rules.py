@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from classifier_core.comparison import chance_of_loss
 from classifier_core.engines.parity import MAX_DIFFERENCE
+from recognizer.registry.sentences import marked
 
 LEAST_LOST = 2  # photos of a class, net: one alone is a tenth of ten photos, and says nothing
 ECE_STEP = 0.05  # calibration error that a page should warn of
@@ -29,7 +30,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Rule:
-    """What one rule says. `labels` are the classes that it names."""
+    """What one rule says. `labels` are the classes that it names; in `words` their keys are marked."""
 
     rule: str
     outcome: Outcome
@@ -81,7 +82,7 @@ def _classes(figures: Figures, limits: Limits) -> Rule:
         words = f"No class {_enough(limits)} loses more than {_margin(limits)} of recall, and no other one surely."
         return Rule("classes", "passed", words)
     words = " ".join(
-        f"{row['label']} falls from {_share(row['serving'])} to {_share(row['candidate'])} recall on "
+        f"{marked(row['label'])} falls from {_share(row['serving'])} to {_share(row['candidate'])} recall on "
         f"{_photos(row['num_photos'])}: {_points(row['difference'])} "
         f"(95 % interval {_interval(row)}{_luck(row, limits)})."
         for row in losing
@@ -97,7 +98,7 @@ def _few_photos(figures: Figures, limits: Limits) -> Rule:
         row for row in figures["classes"] if row["label"] not in _refused(figures, limits) and _loses(row, limits)
     ]
     if doubtful:
-        losses = ", ".join(f"{row['label']} {_net_loss(row)} of {row['num_photos']}" for row in doubtful)
+        losses = ", ".join(f"{marked(row['label'])} {_net_loss(row)} of {row['num_photos']}" for row in doubtful)
         words = (
             f"Too few test photos to say whether these classes are worse: {losses} lost. Review more photos of them."
         )
@@ -256,4 +257,4 @@ def _margin(limits: Limits) -> str:
 
 def _listed(labels: Sequence[str], most: int = 10) -> str:
     more = f" and {len(labels) - most} more" if len(labels) > most else ""
-    return ", ".join(labels[:most]) + more
+    return ", ".join(map(marked, labels[:most])) + more

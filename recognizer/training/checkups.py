@@ -15,15 +15,12 @@ from recognizer.training import usefulness
 from recognizer.training.checkup_models import CheckUp, Finding
 from recognizer.training.findings import Findings, known_decisions
 from recognizer.training.looking import Looking, lock_alive
+from recognizer.training.models import LeaseLost
 from recognizer.training.patients import Patients, find_patients
 from recognizer.training.placing import places_of
 
 ROWS = 1000  # written in one transaction: uploads go on in between
 Say = Callable[[str], None]
-
-
-class LeaseLost(RuntimeError):
-    """Another worker has the check-up now."""
 
 
 def check(checkup: CheckUp, *, say: Say = lambda _: None) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from recognizer.predictions import review
 from recognizer.predictions.models import Prediction, Review
+from recognizer.predictions.review import Overtaken, record
 from recognizer.registry.models import Label, RegisteredModel
 from recognizer.training.candidates import current_labels
 from recognizer.training.checkup_models import Finding, PhotoDecision
@@ -15,10 +15,6 @@ from recognizer.training.models import BasePhoto
 Kind = Finding.Kind
 Resolution = Finding.Resolution
 What = PhotoDecision.What
-
-
-class Overtaken(RuntimeError):
-    """Somebody decided meanwhile, or the photo has another label than when it was checked."""
 
 
 class NotUndoable(ValueError):
@@ -139,10 +135,7 @@ def _correct_recognition(newest: Review, label: Label, by: User) -> None:
     # Confirming "none of my classes" would reject it.
     is_right = answer.label == label.key and answer.known is not False
     verdict = Review.Verdict.CONFIRMED if is_right else Review.Verdict.CORRECTED
-    try:
-        review.record(answer, verdict=verdict, reviewer=by, label=label, seen=newest.pk)
-    except review.Overtaken as overtaken:
-        raise Overtaken(str(overtaken)) from overtaken
+    record(answer, verdict=verdict, reviewer=by, label=label, seen=newest.pk)
 
 
 def _labels_counting_as(model: RegisteredModel, key: str) -> list[int]:

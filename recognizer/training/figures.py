@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from recognizer.registry.sentences import marked
 from recognizer.training.models import DatasetSnapshot, Part, SnapshotItem
 
 ARROW = " → "  # between the keys of two labels; no key has one
 LEAST_TRAIN, LEAST_TEST = 20, 5  # photos of a class
+MOST_NAMED = 10  # small classes with a sentence each; of more one sentence names the smallest
 MOST_OF_ONE = 0.5  # of a class's reviewed photos, from one uploader
 LEAST_REVIEWED = 10  # photos; among fewer one uploader has half of them by chance
 SAMPLE = 24  # items; sorted by hash, which is by chance
+MOST_RENAMED, LEAST_RENAMED = 0.1, 5  # of a class's photos, to one other class; both, or each correction warns
 JUMP_FACTOR, JUMP_POINTS = 2.0, 0.1  # of a class's share; both, or small classes jump all the time
 
 
@@ -63,11 +66,7 @@ def contents_of(snapshot: DatasetSnapshot) -> Contents:
 def difference(contents: Contents, before: Contents) -> dict[str, Any]:
     """Photos added, removed and relabelled, by class; and some of the new items, to be looked at."""
     now, then = contents.photos, before.photos
-    relabelled = Counter(
-        f"{then[sha256].label}{ARROW}{now[sha256].label}"
-        for sha256 in then.keys() & now.keys()
-        if then[sha256].label != now[sha256].label
-    )
+    relabelled = {ARROW.join(pair): number for pair, number in _relabelled(contents, before).items()}
     new = sorted(now.keys() - then.keys())
     return {
         "sample": [now[sha256].item for sha256 in new[:SAMPLE]],
@@ -77,23 +76,48 @@ def difference(contents: Contents, before: Contents) -> dict[str, Any]:
     }
 
 
+def _relabelled(contents: Contents, before: Contents) -> Counter[tuple[str, str]]:
+    """Photos that are in both, by the label that they had and the one they have now."""
+    now, then = contents.photos, before.photos
+    labels = ((then[sha256].label, now[sha256].label) for sha256 in then.keys() & now.keys())
+    return Counter(pair for pair in labels if pair[0] != pair[1])
+
+
 def _by_label(photos: Iterator[Photo]) -> dict[str, int]:
     return dict(sorted(Counter(photo.label for photo in photos).items()))
 
 
 def warnings_of(contents: Contents, before: Contents) -> list[str]:
-    """What is wrong with a snapshot that can still be used, a sentence each."""
-    return [*_too_small(contents), *_dominated(contents), *_jumps(contents, before)]
+    """What is wrong with a snapshot that can still be used, a sentence each, in which keys of labels are marked."""
+    return [
+        *_too_small(contents),
+        *_dominated(contents),
+        *_jumps(contents, before),
+        *_renamed(contents, before),
+    ]
 
 
 def _too_small(contents: Contents) -> Iterator[str]:
     counts = contents.counts()
     if len(counts) == 1:
-        yield f"{next(iter(counts))} is the only class: a network needs two or more to learn from."
-    for label, parts in counts.items():
-        for part, least in ((Part.TRAIN, LEAST_TRAIN), (Part.TEST, LEAST_TEST)):
-            if parts[part] < least:
-                yield f"{label} has {parts[part]} photos in {part}; fewer than {least} say little. Add some."
+        yield f"{marked(next(iter(counts)))} is the only class: a network needs two or more to learn from."
+    for part, least in ((Part.TRAIN, LEAST_TRAIN), (Part.TEST, LEAST_TEST)):
+        small = {label: parts[part] for label, parts in counts.items() if parts[part] < least}
+        if len(small) > MOST_NAMED:
+            yield _too_small_in(part, small, least)
+            continue
+        for label, number in small.items():
+            yield f"{marked(label)} has {number} photos in {part}; fewer than {least} say little. Add some."
+
+
+def _too_small_in(part: Part, small: Mapping[str, int], least: int) -> str:
+    """One sentence for many classes, the smallest first."""
+    smallest = sorted(small, key=lambda label: small[label])[:MOST_NAMED]
+    named = ", ".join(f"{marked(label)} {small[label]}" for label in smallest)
+    return (
+        f"{len(small)} classes have fewer than {least} photos in {part}, which say little: {named} and "
+        f"{len(small) - MOST_NAMED} more. Add some."
+    )
 
 
 def _dominated(contents: Contents) -> Iterator[str]:
@@ -106,8 +130,8 @@ def _dominated(contents: Contents) -> Iterator[str]:
         share = most / uploaders.total()
         if uploaders.total() >= LEAST_REVIEWED and share > MOST_OF_ONE:
             yield (
-                f"One uploader gave {share:.0%} of the reviewed photos of {label}: it may learn their camera and room. "
-                "Cap photos per uploader."
+                f"One uploader gave {share:.0%} of the reviewed photos of {marked(label)}: "
+                "it may learn their camera and room. Cap photos per uploader."
             )
 
 
@@ -119,4 +143,16 @@ def _jumps(contents: Contents, before: Contents) -> Iterator[str]:
         then = before.of_label[label] / len(before.photos)
         low, high = sorted((now, then))
         if high - low > JUMP_POINTS and high > JUMP_FACTOR * low:
-            yield f"{label} went from {then:.0%} to {now:.0%} of all photos since the previous snapshot. Look why."
+            shares = f"from {then:.0%} to {now:.0%} of all photos"
+            yield f"{marked(label)} went {shares} since the previous snapshot. Look why."
+
+
+def _renamed(contents: Contents, before: Contents) -> Iterator[str]:
+    """Mistakes that reach the test part, too: a gate that judges by them would praise who makes them."""
+    for (old, new), number in sorted(_relabelled(contents, before).items()):
+        num_before, is_merged = before.of_label[old], not contents.of_label[old]
+        if number >= LEAST_RENAMED and number > MOST_RENAMED * num_before and not is_merged:
+            yield (
+                f"{number} of {num_before} photos of {marked(old)} are called {marked(new)} since the previous "
+                "snapshot, also where they judge. Look whether that is meant."
+            )

@@ -15,8 +15,7 @@ from recognizer.registry.rules import Limits, apply_rules, has_passed
 from recognizer.training.candidates import current_labels
 from recognizer.training.contest import Contender, answer_all, enter, load_apart, time_in_turn
 from recognizer.training.looking import lock_alive
-from recognizer.training.models import DatasetSnapshot, Judging, Part, SnapshotItem
-from recognizer.training.snapshots import LeaseLost
+from recognizer.training.models import DatasetSnapshot, Judging, LeaseLost, Part, SnapshotItem
 from recognizer.training.unseen import find_learned
 
 MAX_FLIPPED = 60  # photos kept, of each direction

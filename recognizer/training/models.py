@@ -50,6 +50,10 @@ class JobQuerySet(models.QuerySet[J]):
         return expired.update(status=Job.Status.PENDING, lease_until=None)
 
 
+class LeaseLost(RuntimeError):
+    """Another worker has the job now."""
+
+
 class Job(models.Model):
     """Work that takes a worker seconds or minutes. The row is the truth, a message only wakes the worker.
 

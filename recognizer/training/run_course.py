@@ -13,6 +13,7 @@ import structlog
 from django.db import DatabaseError
 
 from classifier_core.errors import TrainingStopped
+from recognizer.training.models import LeaseLost
 from recognizer.training.run_models import TrainingRun
 
 log = structlog.get_logger(__name__)
@@ -22,10 +23,6 @@ NUM_LINES = 50  # of the log, kept in the row
 AUTOGROUP = Path("/proc/self/autogroup")
 
 stopping = threading.Event()  # this process shall end; runs go back to the queue
-
-
-class LeaseLost(RuntimeError):
-    """Another worker has the run now."""
 
 
 class Course:

@@ -34,8 +34,9 @@ from recognizer.storage import is_local, reachable
 from recognizer.training.export import materialise
 from recognizer.training.judgings import ask_for_judgement
 from recognizer.training.looking import lock_alive
+from recognizer.training.models import LeaseLost
 from recognizer.training.run_cleaning import drop_weights
-from recognizer.training.run_course import Course, LeaseLost
+from recognizer.training.run_course import Course
 from recognizer.training.run_models import TrainingRun
 from recognizer.training.run_options import weights_folder
 

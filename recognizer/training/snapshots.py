@@ -14,16 +14,12 @@ from recognizer.registry.models import RegisteredModel, TestState
 from recognizer.training import figures
 from recognizer.training.candidates import REASONS, Candidate, Candidates, capped, find_candidates
 from recognizer.training.looking import Looking, lock_alive
-from recognizer.training.models import DatasetSnapshot, Part, PhotoLook, PhotoPlace, SnapshotItem
+from recognizer.training.models import DatasetSnapshot, LeaseLost, Part, PhotoLook, PhotoPlace, SnapshotItem
 from recognizer.training.options import SnapshotOptions
 from recognizer.training.placing import BRIDGE, Place, place_newcomers, places_of, with_parts
 
 ROWS = 1000  # written in one transaction: uploads go on in between
 Say = Callable[[str], None]
-
-
-class LeaseLost(RuntimeError):
-    """Another worker has the snapshot now."""
 
 
 def freeze(snapshot: DatasetSnapshot, *, say: Say = lambda _: None) -> None:

@@ -12,7 +12,7 @@ from django.utils.timezone import now
 
 from recognizer.training import bell, run_course
 from recognizer.training.checkup_models import CheckUp
-from recognizer.training.models import DatasetSnapshot, Job, Judging, PhotoImport
+from recognizer.training.models import DatasetSnapshot, Job, Judging, LeaseLost, PhotoImport
 from recognizer.training.run_asking import TASK, retrain_when_due
 from recognizer.training.run_models import TrainingRun
 
@@ -25,7 +25,7 @@ STOP_SIGNAL = signal.SIGUSR2  # from a worker that stops to its child: SIGTERM w
 @shared_task(name="freeze")
 def freeze_pending() -> None:
     """Freeze the snapshots that were asked for."""
-    from recognizer.training.snapshots import LeaseLost, freeze  # loads numpy, and a runtime at the first photo
+    from recognizer.training.snapshots import freeze  # loads numpy, and a runtime at the first photo
 
     while snapshot := DatasetSnapshot.objects.claim():
         try:
@@ -46,7 +46,7 @@ def import_pending() -> None:
 @shared_task(name="check-photos")
 def check_pending() -> None:
     """Look at the photos of models whose check-up was asked for."""
-    from recognizer.training.checkups import LeaseLost, check
+    from recognizer.training.checkups import check
 
     while checkup := CheckUp.objects.claim():
         try:
@@ -59,7 +59,6 @@ def check_pending() -> None:
 def judge_pending() -> None:
     """Judge the versions that were asked for."""
     from recognizer.training.judging_versions import judge  # loads a runtime
-    from recognizer.training.snapshots import LeaseLost
 
     while judging := Judging.objects.claim():
         try:
@@ -78,7 +77,7 @@ def train_pending() -> None:
         return
     try:
         execute(run)
-    except run_course.LeaseLost as lost:
+    except LeaseLost as lost:
         log.warning(str(lost))
     except Exception:  # the outermost frame: torch has errors of every kind
         log.exception("a training run broke off", run=str(run))

@@ -297,6 +297,22 @@ def test_approving_a_claim_makes_it_count(client: Client) -> None:
     assert (review.verdict, review.label, review.via) == ("corrected", apple, "claim")
 
 
+def test_of_two_claims_about_one_answer_the_newest_counts(client: Client) -> None:
+    row = answered(labelled_version("fruit", "apple", "banana", "cherry"))
+    said_of_it = {"prediction": row, "is_correct": False}
+    labels = Label.objects.filter(key__in=("apple", "cherry")).order_by("key")
+    older, newer = (Feedback.objects.create(**said_of_it, claimed_label=one.key, label=one) for one in labels)
+    staff(client, "predictions.view_feedback", "predictions.add_review")
+
+    words = said(approve(client, older, newer))
+
+    assert words == [
+        "1 recognition reviewed as claimed.",
+        "1 recognition skipped: A newer claim about the same picture was approved with it, and that one counts.",
+    ]
+    assert Review.objects.get().label == newer.label
+
+
 def test_a_claim_judged_since_the_list_was_drawn_stays_so(client: Client) -> None:
     row = answered(labelled_version())
     claim = Feedback.objects.create(

@@ -7,7 +7,16 @@ from recognizer.predictions.describe import describe
 from recognizer.predictions.erasure import erase
 from recognizer.predictions.feedback import NotAnswered
 from recognizer.predictions.models import Feedback, Prediction, Review
-from recognizer.predictions.review import NONE_YET, Overtaken, WrongLabel, approve, record, refuse, undo
+from recognizer.predictions.review import (
+    NONE_YET,
+    JudgedMeanwhile,
+    Overtaken,
+    WrongLabel,
+    approve,
+    record,
+    refuse,
+    undo,
+)
 from recognizer.registry.models import Label
 from recognizer.registry.taxonomy import merge, retire
 from tests.admin.rows import answered, labelled_version
@@ -47,7 +56,7 @@ def test_previous_label_is_the_one_that_counted(row: Prediction, ada: User):
 def test_verdict_on_what_another_reviewer_judged_is_refused(row: Prediction, ada: User, ben: User):
     theirs = record(row, verdict=Verdict.REJECTED, reviewer=ada, seen=NONE_YET)
 
-    with pytest.raises(Overtaken, match="ada was here meanwhile: rejected") as refused:
+    with pytest.raises(JudgedMeanwhile, match="ada was here meanwhile: rejected") as refused:
         record(row, verdict=Verdict.CONFIRMED, reviewer=ben, seen=NONE_YET)
 
     assert refused.value.review == theirs

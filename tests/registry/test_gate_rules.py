@@ -108,7 +108,8 @@ def test_every_losing_class_is_named_with_its_interval():
 
     assert rule.labels == ["apple", "kiwi"]
     assert rule.words.startswith(
-        "apple falls from 100.0 % to 60.0 % recall on 20 test photos: -40.0 points (95 % interval -50.0 to -30.0). kiwi"
+        "{apple} falls from 100.0 % to 60.0 % recall on 20 test photos: -40.0 points "
+        "(95 % interval -50.0 to -30.0). {kiwi} falls"
     )
     assert rule.words.endswith("At most 5 points are allowed.")
 
@@ -131,7 +132,7 @@ def test_loss_on_few_photos_is_a_warning():
     rule = said("few photos", classes=[recall("apple", 10, 1), recall("kiwi", 4, 4), recall("pear", 30, 10)])
 
     assert (rule.outcome, rule.labels) == ("warning", ["apple", "kiwi"])
-    assert "apple 1 of 10, kiwi 4 of 4 lost" in rule.words
+    assert "{apple} 1 of 10, {kiwi} 4 of 4 lost" in rule.words
 
 
 def test_small_classes_are_named():

@@ -8,14 +8,15 @@ from django.core.management import CommandError, call_command
 from PIL import Image, ImageFilter
 
 from classifier_core.learning_curve import MORE_PHOTOS
-from recognizer.predictions import blobs, review
+from recognizer.predictions import blobs
 from recognizer.predictions.erasure import erase
 from recognizer.predictions.models import Blob, Prediction, Review
+from recognizer.predictions.review import Overtaken
 from recognizer.registry.models import RegisteredModel
-from recognizer.training import words
+from recognizer.training import decisions, words
 from recognizer.training.asking import ask_for_checkup
 from recognizer.training.checkup_models import CheckUp, Finding, PhotoDecision
-from recognizer.training.decisions import NotUndoable, Overtaken, dismiss, fix, undo
+from recognizer.training.decisions import NotUndoable, dismiss, fix, undo
 from recognizer.training.findings import known_decisions
 from recognizer.training.models import BasePhoto, PhotoPlace
 from recognizer.training.tasks import check_pending, tend
@@ -282,13 +283,13 @@ def test_a_verdict_between_looking_and_writing_is_not_overwritten(
     raw = photo_bytes(1)
     first, second = reviewed(raw, "apple"), reviewed(raw, "banana")
     [one] = found(checked(fruit_rows), "conflict")
-    record = review.record
+    record = decisions.record
 
     def after_ann(answer: Prediction, **verdict: Any) -> Review:
         record(answer, verdict=Review.Verdict.REJECTED, reviewer=person("ann"))
         return record(answer, **verdict)
 
-    monkeypatch.setattr(review, "record", after_ann)
+    monkeypatch.setattr(decisions, "record", after_ann)
 
     with pytest.raises(Overtaken, match="ann was here meanwhile: rejected"):
         fix(one, by=person("judge"))

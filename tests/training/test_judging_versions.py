@@ -19,9 +19,8 @@ from recognizer.registry.promotion import PromotionRefused, promote
 from recognizer.training import contest
 from recognizer.training.judging_versions import current_keys, find_test_part, judge
 from recognizer.training.judgings import ask_for_judgement
-from recognizer.training.models import BasePhoto, Judging
+from recognizer.training.models import BasePhoto, Judging, LeaseLost
 from recognizer.training.run_models import TrainingRun
-from recognizer.training.snapshots import LeaseLost
 from recognizer.training.tasks import judge_pending
 from tests.registry_rows import promoted_version, registered_version
 from tests.training.judged_versions import flipped, learned, photo, photos_to_judge, version
@@ -79,12 +78,12 @@ def test_flipped_labels_are_refused_and_the_class_is_named(fruit: Any, tmp_path:
     assert not judgement.passed
     [words] = [rule(judgement, "classes")["words"]]
     assert rule(judgement, "classes")["labels"] == ["apple"]
-    assert words.startswith("apple falls from 100.0 % to ")
+    assert words.startswith("{apple} falls from 100.0 % to ")
     assert "95 % interval" in words
     assert {row["label"] for row in judgement.flipped} == {"apple"}
     assert {row["after"] for row in judgement.flipped} == {"banana"}
     assert judgement.figures["confusion"]["labels"] == ["apple", "banana"]
-    with pytest.raises(PromotionRefused, match="apple falls from"):
+    with pytest.raises(PromotionRefused, match="Apple falls from"):
         promote(candidate, by=None)
     forced = promote(candidate, by=None, force=True, reason="the camera is another one")
     assert (forced.kind, forced.judgement) == ("forced", judgement)

@@ -17,9 +17,11 @@ from recognizer.predictions.review import approve, record
 from recognizer.registry.models import RegisteredModel, TestState
 from recognizer.training.asking import ask_for_snapshot
 from recognizer.training.base_photos import remove_base_photo
+from recognizer.training.figures import Contents, Photo, warnings_of
 from recognizer.training.models import DatasetSnapshot, PhotoLook, PhotoPlace, SnapshotItem
 from recognizer.training.options import SnapshotOptions
 from recognizer.training.snapshots import freeze
+from tests.training.checkup_rows import flip
 from tests.training.snapshot_rows import (
     answered,
     frozen,
@@ -278,6 +280,37 @@ def test_freeze_whose_worker_died_too_often_lets_go_of_its_photos(fruit_rows: Re
     assert dead.status == "failed"
     assert not dead.items.exists()
     assert kept.items.count() == 6
+
+
+def test_many_small_classes_make_one_warning():
+    photos = {
+        f"{label}{number}": Photo(0, f"class{label:02}", "train", "base", "")
+        for label in range(12)
+        for number in range(label)
+    }
+
+    train, test = warnings_of(Contents(photos), Contents({}))
+
+    assert train.startswith(
+        "11 classes have fewer than 20 photos in train, which say little: {class01} 1, {class02} 2,"
+    )
+    assert train.endswith(" {class10} 10 and 1 more. Add some.")
+    assert test.startswith("11 classes have fewer than 5 photos in test")
+
+
+def test_many_labels_that_became_another_are_warned_of(fruit_rows: RegisteredModel, tmp_path: Path):
+    with_base_photos(fruit_rows, tmp_path / "fruit", each=40)
+    frozen(fruit_rows)
+    flip(5)
+    after_five = frozen(fruit_rows).warnings
+    flip(5)
+
+    after_ten = frozen(fruit_rows).warnings
+
+    words = "{} of {} photos of {{apple}} are called {{banana}} since the previous snapshot, also where they judge."
+    assert next(warning for warning in after_five if "are called" in warning).startswith(words.format(5, 40))
+    assert next(warning for warning in after_ten if "are called" in warning).startswith(words.format(5, 35))
+    assert not [warning for warning in frozen(fruit_rows).warnings if "are called" in warning]
 
 
 def test_nothing_to_freeze_fails_in_words(fruit_rows: RegisteredModel):

@@ -10,9 +10,9 @@ from django.utils.timezone import now
 from recognizer.registry.models import RegisteredModel
 from recognizer.training import bell
 from recognizer.training.asking import ask_for_snapshot
-from recognizer.training.models import MAX_ATTEMPTS, DatasetSnapshot
+from recognizer.training.models import MAX_ATTEMPTS, DatasetSnapshot, LeaseLost
 from recognizer.training.options import SnapshotOptions
-from recognizer.training.snapshots import LeaseLost, freeze
+from recognizer.training.snapshots import freeze
 from recognizer.training.tasks import tend
 from tests.training.snapshot_rows import frozen, photo_bytes, reviewed, with_base_photos
 

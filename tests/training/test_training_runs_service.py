@@ -20,8 +20,7 @@ from recognizer.predictions.erasure import erase
 from recognizer.registry import artifact_store
 from recognizer.registry.models import Evaluation, LearnedPhoto, ModelVersion, RegisteredModel
 from recognizer.training import run_course
-from recognizer.training.models import MAX_ATTEMPTS, DatasetSnapshot, Judging
-from recognizer.training.run_course import LeaseLost
+from recognizer.training.models import MAX_ATTEMPTS, DatasetSnapshot, Judging, LeaseLost
 from recognizer.training.run_models import TrainingRun
 from recognizer.training.runs import execute
 from tests.recognition import serve_tiny

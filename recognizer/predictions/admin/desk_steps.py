@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from recognizer.predictions.admin.actions import REFUSALS
 from recognizer.predictions.admin.desk_tiles import review_as_json
 from recognizer.predictions.models import Feedback, Prediction, Review
-from recognizer.predictions.review import Overtaken, WrongLabel, approve, record, refuse, undo
+from recognizer.predictions.review import JudgedMeanwhile, WrongLabel, approve, record, refuse, undo
 from recognizer.registry.models import Label
 
 GONE = "This recognition is not there any more."
@@ -31,7 +31,7 @@ def _try(step: dict[str, Any], rows: dict[UUID, Prediction], *, reviewer: User, 
         if step["id"] not in rows:
             raise Gone(GONE)
         review = _STEPS[step["do"]](step, rows[step["id"]], reviewer, via)
-    except Overtaken as overtaken:
+    except JudgedMeanwhile as overtaken:
         theirs = overtaken.review
         return {**told, "seen": theirs.pk, "detail": str(overtaken), "review": _told(theirs)}
     except (Gone, *REFUSALS) as refusal:

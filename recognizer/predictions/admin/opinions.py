@@ -1,6 +1,7 @@
 """What people say about answers: claims of users, verdicts of reviewers, and what was erased."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import Prefetch, QuerySet
@@ -16,7 +17,7 @@ from recognizer.predictions.admin.cells import ClaimCells, MomentCell
 from recognizer.predictions.admin.filters import CappedPaginator, DateFilter
 from recognizer.predictions.admin.seen import SeenActionForm, seen_by, seen_input
 from recognizer.predictions.models import Erasure, Feedback, Review
-from recognizer.predictions.review import approve
+from recognizer.predictions.review import Overtaken, approve
 from recognizer.registry.admin.history import HistoryAdmin, StaffRequest
 
 
@@ -68,11 +69,17 @@ class FeedbackAdmin(ClaimCells, OpinionAdmin):
 
     @admin.action(description="Approve: make the claim count", permissions=["review"])
     def approve(self, request: StaffRequest, queryset: QuerySet[Feedback]) -> None:
-        claims = chosen(request, queryset.select_related("prediction__model", "label__model"))
+        claims = chosen(request, queryset.select_related("prediction__model", "label__model").order_by("-pk"))
         seen = seen_by(request, [claim.prediction_id for claim in claims])
-        do_each(claims, lambda claim: approve(claim, reviewer=request.user, seen=seen[claim.prediction_id])).tell(
-            request, "reviewed as claimed"
-        )
+        counting: set[UUID] = set()
+
+        def make_count(claim: Feedback) -> None:
+            if claim.prediction_id in counting:
+                raise Overtaken("A newer claim about the same picture was approved with it, and that one counts.")
+            approve(claim, reviewer=request.user, seen=seen[claim.prediction_id])
+            counting.add(claim.prediction_id)
+
+        do_each(claims, make_count).tell(request, "reviewed as claimed")
 
 
 @admin.register(Review)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
@@ -72,7 +73,7 @@ class BasePhotoAdmin(MomentCell, HistoryAdmin):
 
 
 class ImportForm(forms.ModelForm[PhotoImport]):
-    """A zip with a folder of photos for each class."""
+    """A zip with a folder of photos for each class; a script packs a chosen folder as one."""
 
     model = forms.ModelChoiceField(
         RegisteredModel.objects.all(), empty_label="Choose a model", widget=UnfoldAdminSelectWidget
@@ -81,6 +82,16 @@ class ImportForm(forms.ModelForm[PhotoImport]):
         label="Zip",
         widget=UnfoldAdminFileFieldWidget,
         help_text="A folder of photos for each class, named like a label of the model: its key, or a name of it.",
+        error_messages={"required": "Choose a zip. A folder is packed as one where the browser runs scripts."},
+    )
+    folder = forms.FileField(
+        required=False,
+        label="Or a folder",
+        # The script enables it. Without one the browser would send the files without the names of their folders.
+        widget=UnfoldAdminFileFieldWidget(
+            attrs={"webkitdirectory": True, "disabled": True, "data-max-bytes": settings.RECOGNIZER_MAX_FORM_BYTES}
+        ),
+        help_text="With folders in it, named likewise; it is packed before it is sent. Needs JavaScript.",
     )
     adds_classes = forms.BooleanField(
         required=False,
@@ -91,7 +102,7 @@ class ImportForm(forms.ModelForm[PhotoImport]):
 
     class Meta:
         model = PhotoImport
-        fields = ("model", "archive", "adds_classes")
+        fields = ("model", "archive", "folder", "adds_classes")
 
     def clean_archive(self) -> Any:
         archive = self.cleaned_data["archive"]
@@ -113,6 +124,9 @@ class PhotoImportAdmin(MomentCell, HistoryAdmin):
     list_filter = (("model", RelatedDropdownFilter), ("status", ChoicesDropdownFilter))
     list_select_related = ("model", "created_by")
     fields = ("file_name", "model", "status_shown", "outcome", "problems_shown", "adds_classes", "created_by", "when")
+
+    class Media:
+        js = (forms.Script("recognizer/folder.js", type="module"),)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("training.add_photoimport")

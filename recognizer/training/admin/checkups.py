@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from recognizer.admin_site import may_view
 from recognizer.predictions.admin.cells import MomentCell
 from recognizer.predictions.feedback import NotAnswered
-from recognizer.predictions.review import WrongLabel
+from recognizer.predictions.review import Overtaken, WrongLabel
 from recognizer.registry.admin.asking import Question
 from recognizer.registry.admin.history import HistoryAdmin, StaffRequest, percent
 from recognizer.registry.models import RegisteredModel
@@ -31,7 +31,7 @@ from recognizer.training.admin.checkup_page import drawn, may_decide, page_addre
 from recognizer.training.admin.pictures import thumbnail_response
 from recognizer.training.asking import ask_for_checkup
 from recognizer.training.checkup_models import CheckUp, Finding, PhotoDecision
-from recognizer.training.decisions import NotUndoable, Overtaken, dismiss, fix, undo
+from recognizer.training.decisions import NotUndoable, dismiss, fix, undo
 from recognizer.training.words import what_changes
 
 VERBS: dict[str, Callable[..., None]] = {"fix": fix, "dismiss": dismiss, "undo": undo}

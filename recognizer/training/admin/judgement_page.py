@@ -12,6 +12,7 @@ from recognizer.predictions.admin import cells
 from recognizer.registry.gate import why_outdated
 from recognizer.registry.models import Judgement
 from recognizer.registry.promotion import may_force, previous_version
+from recognizer.registry.sentences import with_names
 from recognizer.registry.taxonomy import display_names
 from recognizer.training.admin.pictures import thumbnail
 from recognizer.training.admin.snapshots import may_see
@@ -19,7 +20,6 @@ from recognizer.training.models import SnapshotItem
 
 MAX_CLASSES = 60  # shown: the greatest losses, and the greatest gains
 MAX_GAINS = 20
-MAX_NAMED = 10  # classes of a rule
 TONES = {"passed": ("good", "holds"), "refused": ("bad", "refuses"), "warning": ("wait", "warning")}
 LEFT_OUT = {"retired": "of retired classes", "erased": "erased since", "unreadable": "cannot be read"}
 
@@ -66,7 +66,7 @@ def draw(request: HttpRequest, row: Judgement) -> dict[str, Any]:
         "may_force": may_promote and may_force(user) and not (row.passed and not outdated),
         "may_judge": user.has_perm("registry.add_judgement"),
         "may_roll_back": user.has_perm("registry.add_promotion"),
-        "rules": [(_outcome_chip(one), one, _named(one["labels"], names)) for one in row.rules],
+        "rules": [(_outcome_chip(one), one["rule"], with_names(one["words"], names)) for one in row.rules],
         "figures": list(_figures(row.figures)),
         "classes": [_class_row(one, names) for one in shown_classes(classes)],
         "num_classes": len(classes),
@@ -81,11 +81,6 @@ def draw(request: HttpRequest, row: Judgement) -> dict[str, Any]:
 def _outcome_chip(rule: dict[str, Any]) -> SafeString:
     tone, words = TONES[rule["outcome"]]
     return cells.chip(words, tone)
-
-
-def _named(labels: list[str], names: dict[str, str]) -> list[str]:
-    """What the classes of a rule, whose sentence was stored with their keys, are called by the reader."""
-    return [f"{key}: {names[key]}" for key in labels[:MAX_NAMED] if names.get(key, key).casefold() != key.casefold()]
 
 
 def _outdated(row: Judgement) -> str:

@@ -10,6 +10,7 @@ from recognizer.registry.models import RegisteredModel
 from recognizer.training.asking import ask_for_checkup
 from recognizer.training.checkup_models import CheckUp, Finding
 from recognizer.training.complaints import in_a_sentence, progress_line
+from recognizer.training.models import LeaseLost
 from recognizer.training.words import about_classes, about_findings, about_the_whole
 
 EXAMPLES = """examples:
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         parser.add_argument("--list", type=int, default=5, metavar="N", help="findings of each kind (default: 5)")
 
     def handle(self, *, model: str, **options: Any) -> None:
-        from recognizer.training.checkups import LeaseLost, check  # loads numpy
+        from recognizer.training.checkups import check  # loads numpy
 
         checkup = ask_for_checkup(_model(model), by=None, rings=False)
         if not checkup.start():

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from recognizer.registry.models import Judgement, ModelVersion, RegisteredModel
+from recognizer.registry.sentences import with_names
 from recognizer.training.complaints import in_a_sentence, progress_line
 
 EXAMPLES = """examples:
@@ -59,4 +60,4 @@ def _told(judgement: Judgement) -> Iterator[str]:
     verdict = "Promote" if judgement.passed else "Refuse"
     yield f"{verdict}: {judgement}, on {judgement.test_state}."
     for rule in judgement.rules:
-        yield f"  {SIGNS[rule['outcome']]}{rule['rule']}: {rule['words']}"
+        yield f"  {SIGNS[rule['outcome']]}{rule['rule']}: {with_names(rule['words'], {})}"

@@ -11,7 +11,7 @@ from classifier_core.errors import TrainingFailed
 from recognizer.registry.models import RegisteredModel
 from recognizer.training import run_asking
 from recognizer.training.complaints import in_a_sentence
-from recognizer.training.models import DatasetSnapshot
+from recognizer.training.models import DatasetSnapshot, LeaseLost
 from recognizer.training.run_models import TrainingRun
 from recognizer.training.run_options import PRESETS, RunOptions
 
@@ -59,7 +59,7 @@ class Command(BaseCommand):
             self._train(run, bar=options["verbosity"] > 0)
 
     def _train(self, run: TrainingRun, *, bar: bool) -> None:
-        from recognizer.training.run_course import LeaseLost, stopping
+        from recognizer.training.run_course import stopping
         from recognizer.training.runs import execute  # loads torch
 
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())

@@ -9,10 +9,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from recognizer.registry.models import RegisteredModel
+from recognizer.registry.sentences import with_names
 from recognizer.training.asking import ask_for_snapshot
 from recognizer.training.candidates import REASONS
 from recognizer.training.complaints import in_a_sentence, progress_line
-from recognizer.training.models import DatasetSnapshot, Part
+from recognizer.training.models import DatasetSnapshot, LeaseLost, Part
 from recognizer.training.options import SnapshotOptions
 
 EXAMPLES = """examples:
@@ -55,7 +56,7 @@ class Command(BaseCommand):
             verbs[verb](**options)
 
     def _create(self, *, model: str, **options: Any) -> None:
-        from recognizer.training.snapshots import LeaseLost, freeze  # loads numpy
+        from recognizer.training.snapshots import freeze  # loads numpy
 
         chosen = SnapshotOptions(**{name: options[name] for name in SnapshotOptions.__dataclass_fields__})
         snapshot = ask_for_snapshot(_model(model), chosen, by=None, rings=False)
@@ -137,5 +138,5 @@ def _described(snapshot: DatasetSnapshot) -> Iterator[str]:
     yield f"{snapshot.test_state}"
     for reason, number in snapshot.left_out.items():
         yield f"{number} left out: {REASONS[reason]}"
-    for warning in snapshot.warnings:
+    for warning in (with_names(words, {}) for words in snapshot.warnings):
         yield f"- {warning}"
