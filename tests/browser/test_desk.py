@@ -44,7 +44,7 @@ def rows_of(service: RunningService, model: str) -> dict[UUID, tuple[str, str]]:
 
 def reviews_of(service: RunningService, model: str) -> list[tuple[UUID, str, str | None, str, str]]:
     """Prediction, verdict, label, how and who of each review, the oldest first."""
-    sql = """SELECT review.prediction_id, verdict, label.key, via, username FROM predictions_review review
+    sql = """SELECT review.prediction_id, review.verdict, label.key, via, username FROM predictions_review review
              JOIN predictions_prediction row ON row.id = review.prediction_id
              JOIN registry_registeredmodel model ON model.id = row.model_id
              JOIN auth_user user ON user.id = reviewer_id
