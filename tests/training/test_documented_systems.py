@@ -17,7 +17,7 @@ MANUAL = (CHECKOUT / "docs" / "training.md").read_text()
 SECTIONS = {
     "fruit": "Fruit, with MobileNetV2",
     "garbage": "Household garbage, with GhostNet",
-    "cars": "Car colours, with MobileNet",
+    "cars": "Car colours, with MobileNetV2 and V3",
     "resnet": "Garbage, with ResNet",
     "zoo": "Many networks in one table",
     "digits": "Handwritten digits",
