@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from django.db import connection
+
 from recognizer.registry import serving
 from recognizer.registry.models import ModelVersion
 from recognizer.registry.serving import ServingVersion
@@ -20,12 +22,19 @@ def loaded(row: ModelVersion) -> ServingVersion | None:
     if served is not None:
         return served
     if row.pk not in _versions:
-        _versions[row.pk] = _loader.submit(serving.load, row)
+        _versions[row.pk] = _loader.submit(_load, row)
     if not _versions[row.pk].done():
         return None
     if _versions[row.pk].exception() is not None:
         return _versions.pop(row.pk).result()
     return _versions[row.pk].result()
+
+
+def _load(row: ModelVersion) -> ServingVersion:
+    try:
+        return serving.load(row)
+    finally:
+        connection.close()  # the thread's own, which it needs no more
 
 
 def keep_only(rows: Collection[int]) -> None:

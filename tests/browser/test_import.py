@@ -20,7 +20,8 @@ Visit = Callable[..., Page]
 
 
 def test_folder_with_classes_is_imported(visit: Visit, service: RunningService, tmp_path: Path):
-    manage(service, "dataset", "import", str(write_folder(tmp_path / "first", {"plum": 2})), "--model", "basket", *NEW)
+    first = write_folder(tmp_path / "first", {"plum": 2}, size=(90, 90))
+    manage(service, "dataset", "import", str(first), "--model", "basket", *NEW)
     folder = write_folder(tmp_path / "fruits", {"apple": 3, "Honigmelone grün": 2})
     (folder / "apple" / ".hidden.jpg").write_bytes(b"left behind by a system")
     (folder / "notes.txt").write_text("no photo")
@@ -50,13 +51,6 @@ def test_folder_without_photos_is_not_sent(visit: Visit, tmp_path: Path):
 
     expect(page.get_by_role("status")).to_have_text("There are no photos in this folder.")
     assert page.locator("input[name=archive]").evaluate("input => input.files.length") == 0
-
-
-def test_without_scripts_only_a_zip_can_be_chosen(visit: Visit):
-    page = sign_in(visit, PAGE, java_script_enabled=False)
-
-    assert page.locator("input[webkitdirectory]").is_disabled()
-    assert page.locator("input[name=archive]").is_enabled()
 
 
 def ended_imports(service: RunningService) -> list[tuple[str, int, str]]:

@@ -143,7 +143,7 @@ def test_nobody_waits_for_the_load(candidate: ModelVersion, monkeypatch: pytest.
 
     tasks.second_opinions()
 
-    assert asked == [(serving.load, candidate)]
+    assert asked == [(standby._load, candidate)]
     assert not SecondOpinion.objects.exists()
 
 
