@@ -1,9 +1,12 @@
 """What an inspection means, in sentences that say what to do."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from classifier_core.datasets.folder import PHOTO_SUFFIXES
 
 if TYPE_CHECKING:
     from classifier_core.datasets.inspection import Inspection
@@ -28,12 +31,23 @@ def advice_on(found: "Inspection") -> list[str]:
 
 def _on_files(found: "Inspection") -> Iterator[str]:
     if found.unreadable:
-        yield (
-            f"{_photos(len(found.unreadable))} that cannot be read. `dataset clean` moves them out; the list says why."
-        )
+        count = len(found.unreadable)
+        yield f"{_photos(count)} that cannot be read. `dataset clean` moves {_them(count)} out; the list says why."
+    if len(found.loose) == 1:
+        yield "1 photo lies beside the class folders and belongs to none: move it into one."
+    elif found.loose:
+        yield f"{len(found.loose)} photos lie beside the class folders and belong to none: move them into one."
     if found.passed_over:
-        kinds = ", ".join(f"{count} {ending}" for ending, count in sorted(found.passed_over.items())[:5])
-        yield f"{sum(found.passed_over.values())} files were passed over, they are not named like a photo ({kinds})."
+        yield _on_passed_over(Counter(found.passed_over))
+
+
+def _on_passed_over(endings: Counter[str]) -> str:
+    count, most = endings.total(), endings.most_common(5)
+    kinds = ", ".join(f"{number} {ending}" for ending, number in most)
+    others = count - sum(number for _, number in most)
+    rest = f" and {others} {'other' if others == 1 else 'others'}" if others else ""
+    were = "1 file was passed over, it is" if count == 1 else f"{count} files were passed over, they are"
+    return f"{were} not named like a photo ({kinds}{rest}). Photos end in {', '.join(sorted(PHOTO_SUFFIXES))}."
 
 
 def _on_duplicates(found: "Inspection") -> Iterator[str]:
@@ -57,10 +71,11 @@ def _on_duplicates(found: "Inspection") -> Iterator[str]:
 
 def _on_labels(found: "Inspection") -> Iterator[str]:
     if found.suspected_labels:
-        share = len(found.suspected_labels) / found.num_photos
+        count = len(found.suspected_labels)
+        look = "Look at them in order: most of the first ones will be wrong, few of the last."
         yield (
-            f"{_photos(len(found.suspected_labels))} ({share:.1%}) with a label that may be wrong. Look at them "
-            "in order: most of the first ones will be wrong, few of the last."
+            f"{_photos(count)} ({count / found.num_photos:.1%}) with a label that may be wrong. "
+            f"{'Look at it.' if count == 1 else look}"
         )
 
 
@@ -91,18 +106,26 @@ def _on_pixels(found: "Inspection") -> Iterator[str]:
     if found.is_grey:
         yield "No photo has a colour: train with --channels 1."
     if found.tiny:
-        yield f"{_photos(len(found.tiny))} much smaller than the others: replace them, or move them out."
+        them = _them(len(found.tiny))
+        yield f"{_photos(len(found.tiny))} much smaller than the others: replace {them}, or move {them} out."
     if found.blurred:
-        yield f"{_photos(len(found.blurred))} much less sharp than the others: see if they still show anything."
+        they = "it still shows" if len(found.blurred) == 1 else "they still show"
+        yield f"{_photos(len(found.blurred))} much less sharp than the others: see if {they} anything."
     if (aspect >= LONG).mean() > 0.02:
+        count = int((aspect >= LONG).sum())
         yield (
-            f"{_photos(int((aspect >= LONG).sum()))} at least {LONG:g} times as long as wide: a square crop "
-            "loses their ends. Train with --fit letterbox, or move them out with `dataset clean --max-aspect`."
+            f"{_photos(count)} at least {LONG:g} times as long as wide: a square crop loses "
+            f"{'its' if count == 1 else 'their'} ends. Train with --fit letterbox, or move {_them(count)} out with "
+            "`dataset clean --max-aspect`."
         )
 
 
 def _photos(count: int) -> str:
     return "1 photo" if count == 1 else f"{count} photos"
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"
 
 
 def _pairs(count: int) -> str:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from classifier_core.datasets.disk import writing
+from classifier_core.datasets.disk import megabytes, writing
 from classifier_core.datasets.folder import PHOTO_SUFFIXES, Dataset, is_hidden, load_dataset, photo_folders
 from classifier_core.datasets.looks import in_progress
 from classifier_core.errors import DatasetInvalid
@@ -189,7 +189,7 @@ def _check_space(entries: list[_Entry], folder: Path, source: Path) -> None:
     needed, free = sum(entry.info.file_size for entry in entries), shutil.disk_usage(folder).free
     if needed > free:
         raise DatasetInvalid(
-            f"{source} says it unpacks to {needed / 1e6:.0f} MB, but {folder.parent} has {free / 1e6:.0f} MB free. "
+            f"{source} says it unpacks to {megabytes(needed)} MB, but {folder.parent} has {megabytes(free)} MB free. "
             "Make space, or name another place in TMPDIR."
         )
 

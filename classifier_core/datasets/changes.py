@@ -13,7 +13,7 @@ import numpy as np
 from PIL import ImageOps
 
 from classifier_core import durable
-from classifier_core.datasets.disk import writing
+from classifier_core.datasets.disk import megabytes, writing
 from classifier_core.datasets.duplicates import find_duplicates
 from classifier_core.datasets.folder import Dataset, Photo
 from classifier_core.datasets.looks import Look, in_progress, look_at
@@ -258,7 +258,7 @@ def _check_space(photos: Sequence[Photo], target: Path) -> None:
     free = shutil.disk_usage(target.parent).free
     if needed > free:
         raise DatasetUnwritable(
-            f"{target} needs {needed / 1e6:.0f} MB, but only {free / 1e6:.0f} MB are free. Make space, or choose "
+            f"{target} needs {megabytes(needed)} MB, but only {megabytes(free)} MB are free. Make space, or choose "
             "another place."
         )
 

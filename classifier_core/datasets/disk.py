@@ -20,6 +20,11 @@ _WORDS = {
 }
 
 
+def megabytes(num_bytes: int) -> str:
+    """The number before "MB"; below 10 with a decimal, so that 400 KB are not none."""
+    return f"{num_bytes / 1e6:.0f}" if num_bytes >= 1e7 else f"{max(num_bytes, 1e5 if num_bytes else 0) / 1e6:.1f}"
+
+
 @contextmanager
 def writing(what: str) -> Iterator[None]:
     """Turns an OSError into DatasetUnwritable: `what`, and what to do."""

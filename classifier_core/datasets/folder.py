@@ -6,7 +6,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -38,6 +38,7 @@ class Dataset:
     root: Path
     photos: tuple[Photo, ...]
     labels: tuple[str, ...]
+    loose: tuple[Path, ...] = ()  # photos beside the class folders: they belong to no class
 
     @cached_property
     def targets(self) -> npt.NDArray[np.int64]:
@@ -69,8 +70,8 @@ def load_dataset(source: Path | str, *, min_labels: int = 2) -> Dataset:
     """The photos of an ImageFolder or of a CSV of path,label (paths relative to the CSV).
 
     A folder whose folders are all named train, val or test counts as one data set that is already split. Hidden
-    files and files that are not named like a photo are passed over (`passed_over` lists them). For a zip, see
-    `archive.open_dataset`.
+    files and files that are not named like a photo are passed over (`passed_over` lists them), and so are photos beside
+    the class folders (`loose`). For a zip, see `archive.open_dataset`.
 
     Raises DatasetInvalid: nothing there, no class, an empty class, fewer classes, two names for one class.
     """
@@ -98,10 +99,12 @@ def passed_over(root: Path) -> list[Path]:
     return [path for path in _files(root) if path.suffix.lower() not in PHOTO_SUFFIXES]
 
 
-def build_dataset(root: Path, photos: Iterable[Photo], labels: Iterable[str], *, min_labels: int = 2) -> Dataset:
-    """A data set after checking its labels. Raises DatasetInvalid."""
+def build_dataset(
+    root: Path, photos: Iterable[Photo], labels: Iterable[str], *, min_labels: int = 2, source: Path | None = None
+) -> Dataset:
+    """A data set after checking its labels; errors name the `source`, or the root. Raises DatasetInvalid."""
     photos, labels = _in_order(photos), tuple(sorted(labels))
-    _check_labels(root, labels, min_labels)
+    _check_labels(source or root, labels, min_labels)
     dataset = Dataset(root, photos, labels)
     empty = [label for label, count in dataset.count().items() if not count]
     if empty:
@@ -143,7 +146,8 @@ def _from_folder(root: Path, min_labels: int) -> Dataset:
     folders = [folder for top in tops for folder in photo_folders(top)]
     labels = _labels_of(root, folders)
     photos = [Photo(path, labels[folder]) for folder in folders for path in photos_below(folder)]
-    return build_dataset(root, photos, set(labels.values()), min_labels=min_labels)
+    dataset = build_dataset(root, photos, set(labels.values()), min_labels=min_labels)
+    return replace(dataset, loose=tuple(path for top in dict.fromkeys([root, *tops]) for path in _photos_in(top)))
 
 
 def _labels_of(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
@@ -157,12 +161,14 @@ def _labels_of(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
 
 
 def _from_csv(path: Path, min_labels: int) -> Dataset:
-    rows = [row for row in csv.reader(_lines(path)) if any(cell.strip() for cell in row)]
-    if rows and [cell.strip().lower() for cell in rows[0][:2]] == ["path", "label"]:
+    reader = csv.reader(_lines(path))
+    rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    if rows and [cell.strip().lower() for cell in rows[0][1][:2]] == ["path", "label"]:
         rows = rows[1:]
-    photos = [_photo_of(path, number, row) for number, row in enumerate(rows, 1)]
+    photos = [_photo_of(path, number, row) for number, row in rows]
     _check_csv(path, photos)
-    return build_dataset(path.parent, photos, {photo.label for photo in photos}, min_labels=min_labels)
+    labels = {photo.label for photo in photos}
+    return build_dataset(path.parent, photos, labels, min_labels=min_labels, source=path)
 
 
 def _lines(path: Path) -> list[str]:
@@ -177,18 +183,24 @@ def _lines(path: Path) -> list[str]:
 
 def _photo_of(path: Path, number: int, row: Sequence[str]) -> Photo:
     if len(row) < 2 or not row[0].strip() or not row[1].strip():
-        raise DatasetInvalid(f"{path}: row {number} lacks a path or a label. Each row is `path,label`.")
+        raise DatasetInvalid(f"{path}: line {number} lacks a path or a label. Each line is `path,label`.")
     name = PurePosixPath(row[0].strip().replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts:
-        raise DatasetInvalid(f"{path}: row {number} leads out of the folder ({name}). Put the CSV above the photos.")
+        raise DatasetInvalid(f"{path}: line {number} leads out of the folder ({name}). Put the CSV above the photos.")
     return Photo(path.parent / name, to_label(row[1].strip()))
 
 
 def _check_csv(path: Path, photos: Sequence[Photo]) -> None:
+    if not photos:
+        raise DatasetInvalid(f"{path} lists no photos. Each line is `path,label`.")
     missing = [photo.path for photo in photos if not photo.path.is_file()]
     if missing:
         first = missing[0].relative_to(path.parent)
-        raise DatasetInvalid(f"{path}: {len(missing)} of {len(photos)} photos are not there, the first is {first}.")
+        is_header = missing[0] == photos[0].path and first.suffix.lower() not in PHOTO_SUFFIXES
+        hint = " If that is a header, it must be `path,label`, or be left out." if is_header else ""
+        raise DatasetInvalid(
+            f"{path}: {len(missing)} of {len(photos)} photos are not there, the first is {first}.{hint}"
+        )
     twice = [name for name, count in Counter(photo.path for photo in photos).items() if count > 1]
     if twice:
         raise DatasetInvalid(f"{path}: {len(twice)} photos are listed more than once, the first is {twice[0].name}.")
@@ -222,6 +234,11 @@ def _files(root: Path) -> Iterator[Path]:
     for folder, names, files in os.walk(root):
         names[:] = sorted(name for name in names if not is_hidden(name))
         yield from (Path(folder, name) for name in sorted(files) if not is_hidden(name))
+
+
+def _photos_in(folder: Path) -> list[Path]:
+    files = (path for path in folder.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file())
+    return sorted(path for path in files if not is_hidden(path.name))
 
 
 def _in_order(photos: Iterable[Photo]) -> tuple[Photo, ...]:

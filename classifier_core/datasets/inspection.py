@@ -98,6 +98,7 @@ class Inspection:
     is_grey: bool
     unreadable: list[Finding]
     passed_over: dict[str, int]  # files that are not named like a photo, by ending
+    loose: list[str]  # photos beside the class folders, which belong to none
     duplicates: list[Pair]
     tiny: list[Finding]
     blurred: list[Finding]
@@ -145,6 +146,7 @@ def _from_looks(dataset: Dataset, looks: Sequence[Look], split: Split | None) ->
         "is_grey": all(look.mean[0] == look.mean[1] == look.mean[2] for look in readable),
         "unreadable": [_finding(dataset, looks, number) for number in unreadable(looks)],
         "passed_over": dict(Counter(path.suffix.lower() or path.name for path in passed_over(dataset.root))),
+        "loose": [path.relative_to(dataset.root).as_posix() for path in dataset.loose],
         "duplicates": _pairs(dataset, looks, split),
         "tiny": [_finding(dataset, looks, number, looks[number].shorter_side) for number in tiny(looks)],
         "blurred": [_finding(dataset, looks, number, looks[number].sharpness) for number in blurred(looks)],

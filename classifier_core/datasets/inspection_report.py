@@ -37,9 +37,10 @@ def write_report(found: Inspection, dataset: Dataset, path: Path, *, name: str, 
     _advise(report, found)
     _count(report, found)
     _measure(report, found)
-    _sample(report, dataset, random)
+    shown = _readable(dataset, found)
+    _sample(report, shown, random)
     with tempfile.TemporaryDirectory(prefix="recognizer-") as folder:
-        _augment(report, dataset, Path(folder), random)
+        _augment(report, shown, Path(folder), random)
     _draw_features(report, found)
     paths = {dataset.name_of(photo): photo.path for photo in dataset.photos}
     _show_suspects(report, found, paths)
@@ -98,6 +99,14 @@ def _measure(report: Report, found: Inspection) -> None:
         list(zip(("red", "green", "blue"), found.channel_mean, found.channel_std, strict=True)),
         caption="Of values in 0-1, over all pixels; each photo counts the same.",
     )
+
+
+def _readable(dataset: Dataset, found: Inspection) -> Dataset:
+    """Without the photos that cannot be read, but for classes that have no other."""
+    broken = {finding.path for finding in found.unreadable}
+    good = [photo for photo in dataset.photos if dataset.name_of(photo) not in broken]
+    lost = set(dataset.labels) - {photo.label for photo in good}
+    return dataset.only([*good, *(photo for photo in dataset.photos if photo.label in lost)])
 
 
 def _sample(report: Report, dataset: Dataset, random: np.random.Generator) -> None:
@@ -161,9 +170,11 @@ def _draw_features(report: Report, found: Inspection) -> None:
 def _show_suspects(report: Report, found: Inspection, paths: Paths) -> None:
     report.section("Suspected wrong labels", found.labels_checked)
     if found.held_out_accuracy is not None:
+        count = len(found.suspected_labels)
+        order = " The surest come first." if count > 1 else ""
         report.text(
-            f"It named {found.held_out_accuracy:.1%} of the photos as labelled; {len(found.suspected_labels)} look "
-            "like another class instead. The surest come first."
+            f"It named {found.held_out_accuracy:.1%} of the photos as labelled; {count} "
+            f"{'looks' if count == 1 else 'look'} like another class instead.{order}"
         )
     shown = found.suspected_labels[:MAX_SHOWN]
     if shown:

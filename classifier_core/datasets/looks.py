@@ -14,7 +14,7 @@ from PIL import Image, ImageStat
 from tqdm import tqdm
 
 from classifier_core.datasets.folder import Photo
-from classifier_core.errors import ClassifierError
+from classifier_core.errors import ClassifierError, ImageRefused
 from classifier_core.images import DEFAULT_LIMITS, ImageLimits, decode, read_header
 
 Floats = npt.NDArray[np.float32]
@@ -25,6 +25,8 @@ SHORTER_SIDE = 256  # pixels; photos are looked at in this size, so that sharpne
 GREY_SIDE = 32  # pixels
 HASH_SIDE = 16  # frequencies a side, so 256 bits
 _SOME = 1024  # photos
+# What the refusal of an upload says without "send another one": these files lie in a folder.
+_IN_A_FOLDER = {"empty": "The file is empty.", "unsupported_format": "This is not an image we can read."}
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,15 @@ def look_at_bytes(raw: bytes, limits: ImageLimits = DEFAULT_LIMITS) -> Look:
         header = read_header(raw, limits)
         image = decode(raw, shorter_side=SHORTER_SIDE, limits=limits)
     except ClassifierError as error:
-        return Look(sha256, len(raw), problem=str(error))
+        return Look(sha256, len(raw), problem=_in_words(error))
     except MemoryError:
         return Look(sha256, len(raw), problem="This machine has too little memory for the picture.")
     return _measured(_shrunk(image), sha256, len(raw), (header.width, header.height))
+
+
+def _in_words(error: ClassifierError) -> str:
+    code = error.code if isinstance(error, ImageRefused) else ""
+    return _IN_A_FOLDER.get(code, str(error))
 
 
 def _shrunk(image: Image.Image) -> Image.Image:

@@ -213,7 +213,10 @@ def _without_judges(split: Split) -> Iterator[str]:
         empty = [label for label, count in part.count().items() if not count]
         if part.photos and empty:
             shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
-            yield f"{name} has no photos of {len(empty)} classes ({shown}): their figures say nothing. Add photos."
+            classes, their = (
+                (f"the class {shown}", "its") if len(empty) == 1 else (f"{len(empty)} classes ({shown})", "their")
+            )
+            yield f"{name} has no photos of {classes}: {their} figures say nothing. Add photos."
 
 
 def _spellings(root: Path) -> dict[str, Path]:

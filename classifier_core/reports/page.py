@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from PIL import Image
 
 from classifier_core import durable
@@ -28,6 +28,14 @@ THUMBNAIL_SIDE = 200  # pixels, of the longer side
 _PIXELS_PER_INCH = 96  # CSS's inch
 
 _PAGE = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+
+
+def _with_code(words: str) -> Markup:
+    """What stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))  # noqa: S704  # escaped before
+
+
+_PAGE.filters["with_code"] = _with_code
 
 
 @dataclass

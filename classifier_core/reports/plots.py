@@ -138,7 +138,7 @@ def class_bars(counts: Mapping[str, int], *, ylabel: str = "photos") -> Figure:
         axes.set_xticks(range(len(counts)), list(counts), rotation=45, ha="right", rotation_mode="anchor")
         axes.set(ylabel=ylabel)
         axes.grid(visible=False, axis="x")
-        axes.legend()
+        figure.legend(loc="outside upper right")  # beside the bars: with equal classes they fill the axes
         return figure
 
 

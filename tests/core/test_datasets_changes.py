@@ -2,6 +2,7 @@ import csv
 import errno
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_plan_names_reasons_and_touches_nothing(tmp_path: Path) -> None:
     words = {dataset.name_of(move.photo): move.reason for move in moves}
     assert words["a/000.png"] == "shorter side 40 pixels, below 64"
     assert words["a/001.png"] == "3.3 times as long as wide, above 2"
-    assert words["b/000.png"].startswith("cannot be read: This is not an image")
+    assert words["b/000.png"] == "cannot be read: This is not an image we can read."
     assert words["b/002.png"] == "near duplicate of b/001.png"
     assert len(words) == 4
 
@@ -161,6 +162,18 @@ def test_import_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(import_dataset(dataset, tmp_path / "out", skip_unreadable=True).photos) == 3
     with pytest.raises(DatasetUnwritable, match="is there already"):
         import_dataset(dataset, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("free", "words"), [(400_000, "0.4"), (9, "0.1"), (0, "0.0")])
+def test_little_space_is_not_called_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, words: str
+) -> None:
+    root = write_folder(tmp_path / "in", {"a": 2, "b": 2})
+    (root / "a" / "000.png").write_bytes((root / "a" / "000.png").read_bytes() + b"0" * 3_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+
+    with pytest.raises(DatasetUnwritable, match=rf"needs 3\.\d MB, but only {words} MB are free"):
+        import_dataset(load_dataset(root), tmp_path / "out")
 
 
 def test_photos_of_one_name_share_a_flip(tmp_path: Path) -> None:

@@ -38,6 +38,16 @@ def test_hidden_and_other_files_are_not_photos(tmp_path: Path) -> None:
     assert [path.name for path in passed_over(root)] == ["notes.txt"]
 
 
+@pytest.mark.parametrize("top", ["", "train"])
+def test_photos_beside_the_class_folders_are_loose(tmp_path: Path, top: str) -> None:
+    write_folder(tmp_path / top, {"a": 1, "b": 1})
+    write_folder(tmp_path / "val", {"a": 1, "b": 1} if top else {})
+    for name in ("one.png", ".hidden.png", "notes.txt"):
+        (tmp_path / top / name).write_bytes(b"x")
+
+    assert load_dataset(tmp_path).loose == (tmp_path / top / "one.png",)
+
+
 def test_folders_named_train_and_val_are_parts_not_labels(tmp_path: Path) -> None:
     write_folder(tmp_path / "data" / "train", {"a": 2, "b": 2})
     write_folder(tmp_path / "data" / "val", {"a": 1, "b": 1})
@@ -57,13 +67,16 @@ def test_csv_names_photos_below_it(tmp_path: Path, encoding: str) -> None:
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ("photos/x/000.png\n", "row 1 lacks"),
+        ("photos/x/000.png\n", "line 1 lacks"),
+        ("path,label\n\nphotos/x/000.png\n", "line 3 lacks"),
+        ("file,class\nphotos/x/000.png,a\n", "must be `path,label`"),
+        ("photos/x/000.png,a\n", "labels.csv has only one class"),
         ("/etc/passwd,a\n", "leads out"),
         ("../photos/x/000.png,a\n", "leads out"),
         ("photos/x/000.png,a\nphotos/x/9.png,b\n", "1 of 2 photos are not there"),
         ("photos/x/000.png,a\nphotos/x/000.png,b\n", "more than once"),
         ("photos/x/000.png,a/b\nphotos/x/001.png,c\n", "cannot be a label"),
-        ("", "no classes"),
+        ("", "lists no photos"),
     ],
 )
 def test_broken_csv_is_said_in_words(tmp_path: Path, rows: str, words: str) -> None:

@@ -61,8 +61,8 @@ def test_small_class_trains_first_and_is_warned_of() -> None:
     assert split.train.count()["b"] == 1
     assert (split.train.count()["c"], split.val.count()["c"], split.test.count()["c"]) == (1, 1, 1)
     assert [warning.split(":")[0] for warning in warnings_of(split)] == [
-        "val has no photos of 1 classes (b)",
-        "test has no photos of 1 classes (b)",
+        "val has no photos of the class b",
+        "test has no photos of the class b",
     ]
 
 

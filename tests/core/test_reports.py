@@ -168,6 +168,23 @@ def test_photo_that_cannot_be_read_is_said(tmp_path):
     assert Page(tmp_path / "report.html").words.count("cannot be read") == 2
 
 
+def test_backticks_become_code_and_the_rest_is_escaped(tmp_path):
+    report = Report("Title", intro="`inspect`")
+    report.text("Run `dataset clean` on <b>.")
+    report.write(tmp_path / "report.html")
+
+    html = Page(tmp_path / "report.html").html
+    assert "<p>Run <code>dataset clean</code> on &lt;b&gt;.</p>" in html
+    assert "<code>inspect</code>" in html
+
+
+def test_legend_of_equal_bars_lies_beside_them():
+    figure = plots.class_bars({"a": 15, "b": 15})
+    figure.draw_without_rendering()
+
+    assert figure.legends[0].get_window_extent().y0 >= figure.axes[0].get_window_extent().y1
+
+
 def test_data_figures_take_odd_classes(tmp_path):
     report = Report("Title")
     counts = {f"class {number}": number for number in range(40)} | {"_$": 7}

@@ -502,7 +502,7 @@ class TestBrokenData:
         split = Split(whole.train, whole.val.only(p for p in whole.val.photos if p.label != "down"), whole.test)
         sentences = []
         train(tiny(epochs=1), split, tmp_path / "run", progress=sentences.append)
-        assert sentences[0].startswith("val has no photos of 1 classes (down)")
+        assert sentences[0].startswith("val has no photos of the class down")
 
 
 def test_gpu_that_is_not_there(split, tmp_path):

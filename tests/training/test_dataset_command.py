@@ -72,6 +72,73 @@ def test_clean_shows_first_and_moves_when_told(tmp_path: Path) -> None:
     assert "Nothing to move out." in dataset("clean", root, "--apply")
 
 
+def test_dry_run_shows_every_photo(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", {"a": 25, "b": 1})
+
+    assert dataset("balance", root, "--most", 1).count("a has 25 photos, at most 1 stay") == 24
+
+
+def test_inspect_counts_what_belongs_to_no_class(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", {"a": 2, "b": 2})
+    (root / "a" / "000.png").rename(root / "loose.png")
+    for number, ending in enumerate(("svg", "svg", "svg", "fits", "ico", "msp", "pgm", "pdf", "txt", "xcf")):
+        (root / "a" / f"{number}.{ending}").write_bytes(b"x")
+
+    said = dataset("inspect", root, "--no-features", "--report", tmp_path / "r.html")
+
+    assert "1 photo lies beside the class folders and belongs to none: move it into one." in said
+    assert "10 files were passed over, they are not named like a photo (3 .svg, 1 .fits, 1 .ico" in said
+    assert "and 3 others). Photos end in .apng, .avif" in said
+    assert json.loads((tmp_path / "r.json").read_bytes())["loose"] == ["loose.png"]
+
+
+def test_samples_are_photos_that_can_be_read(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", {"a": 8, "b": 8})
+    for number in range(6):
+        (root / "a" / f"00{number}.png").write_bytes(b"text %d" % number)
+
+    dataset("inspect", root, "--no-features", "--report", tmp_path / "r.html")
+
+    assert '<div class="unreadable">' not in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("clean", "--max-aspect", "0.5"), "--max-aspect: must be 1 or more"),
+        (("clean", "--max-aspect=-2"), "--max-aspect: must be 1 or more"),
+        (("clean", "--max-aspect", "nan"), "--max-aspect: must be 1 or more"),
+        (("clean", "--min-side=-5"), "--min-side: must be a whole number from 0"),
+        (("augment", "--least", "0"), "--least: must be a whole number from 1"),
+        (("balance", "--most", "few"), "--most: must be a whole number from 1"),
+        (("balance", "--most", "8", "--least", "10"), "Give a --least of at most 8"),
+    ],
+)
+def test_impossible_limits_are_refused(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    root = write_folder(tmp_path / "data", {"a": 1, "b": 1})
+
+    with pytest.raises(CommandError, match=words):
+        dataset(arguments[0], root, *arguments[1:])
+
+
+@pytest.mark.parametrize(
+    ("verb", "takes"),
+    [
+        ("inspect", "a zip of one, or a CSV"),
+        ("import", "a zip of one, or a CSV"),
+        ("split", "for each class, or a CSV"),
+        ("clean", "for each class --"),
+        ("balance", "for each class --"),
+        ("augment", "for each class --"),
+    ],
+)
+def test_help_says_what_a_verb_takes(capsys: pytest.CaptureFixture[str], verb: str, takes: str) -> None:
+    with pytest.raises(SystemExit):
+        call_command("dataset", verb, "--help")
+
+    assert takes in " ".join(capsys.readouterr().out.replace("options:", "--").split())
+
+
 def test_balance_caps_and_fills(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "data", {"a": 8, "b": 2})
 
@@ -98,7 +165,7 @@ def test_split_is_kept_when_photos_come(tmp_path: Path) -> None:
     (root / "a" / "newcomer.png").write_bytes((root / name).read_bytes())
     (root / before["train"][0].split("\t")[0]).unlink()
 
-    dataset("split", root, lists, "--no-features", "--seed", 5)
+    assert "only place new ones" in dataset("split", root, lists, "--no-features", "--seed", 5)
 
     after = {name: (lists / f"{name}.txt").read_text().splitlines() for name in before}
     assert set(after["test"]) - set(before["test"]) == {"a/newcomer.png\ta"}

@@ -1,6 +1,7 @@
 """`manage.py dataset`: look at a folder of photos, put it in order, split it."""
 
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+import math
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,9 +33,11 @@ EXAMPLES = """examples:
   python manage.py dataset augment photos/cars --least 100 --apply
   python manage.py dataset split photos/cars photos/cars-split
 
-DATA is a folder with a folder of photos for each class, a zip of one, or a CSV of path,label. clean, balance and
-augment change a folder: they only say what they would do until --apply, and delete nothing.
+DATA is a folder with a folder of photos for each class. inspect and import also take a zip of one or a CSV of
+path,label; split also takes a CSV. clean, balance and augment change a folder: they only say what they would do until
+--apply, and delete nothing.
 """
+FOLDER = "a folder with a folder of photos for each class"
 
 
 class Command(BaseCommand):
@@ -115,6 +118,8 @@ class Command(BaseCommand):
         _require_folder(data)
         if most is None and least is None:
             raise DatasetInvalid("Say how many photos a class may have: --most, --least, or both.")
+        if most is not None and least is not None and least > most:
+            raise DatasetInvalid(f"--least {least} is above --most {most}. Give a --least of at most {most}.")
         if least is not None:
             self._copy(plan_oversampling(dataset, least=least), dataset, **options)
         if most is not None:
@@ -134,6 +139,9 @@ class Command(BaseCommand):
 
         _refuse_zip(data)
         previous = _previous(dataset, folder)
+        if previous:
+            keep = "their photos keep their parts; --val, --test and --seed only place new ones"
+            self.stdout.write(f"{folder} has lists already: {keep}.")
         groups = _groups(dataset, features=features, artifact=artifact)
         shares = {name: options[name] for name in ("val", "test", "seed")}
         split = split_dataset(dataset, groups=groups, previous=previous, **shares)
@@ -196,7 +204,7 @@ class Command(BaseCommand):
             self.stdout.write("Nothing to move out.")
             return
         if not apply:
-            for move in moves[:20]:
+            for move in moves:
                 self.stdout.write(f"{dataset.name_of(move.photo)}: {move.reason}")
             self.stdout.write(f"{len(moves)} of {len(dataset.photos)} photos would move to {folder}: run with --apply.")
             return
@@ -216,7 +224,8 @@ class Command(BaseCommand):
 
 
 def _add_inspect(verbs: "Verbs") -> None:
-    verb = _add_verb(verbs, "inspect", "write a report with pictures and advice; changes nothing")
+    words = "write a report with pictures and advice; changes nothing"
+    verb = _add_verb(verbs, "inspect", words, data=f"{FOLDER}, a zip of one, or a CSV of path,label")
     verb.add_argument("--report", type=Path, help="the HTML file to write; default: inspection-NAME.html")
     verb.add_argument("--split", type=Path, help="folder with train.txt, val.txt and test.txt, to look across")
     verb.add_argument("--seed", type=int, default=0)
@@ -224,16 +233,17 @@ def _add_inspect(verbs: "Verbs") -> None:
 
 
 def _add_clean(verbs: "Verbs") -> None:
-    verb = _add_verb(verbs, "clean", "move out photos that cannot be read, and those outside of limits")
-    verb.add_argument("--min-side", type=int, default=0, help="pixels that the shorter side must have")
-    verb.add_argument("--max-aspect", type=float, default=0, help="how many times as long as wide a photo may be")
+    verb = _add_verb(verbs, "clean", "move out photos that cannot be read, and those outside of limits", data=FOLDER)
+    verb.add_argument("--min-side", type=_side, default=0, help="pixels that the shorter side must have")
+    verb.add_argument("--max-aspect", type=_aspect, default=0, help="how many times as long as wide a photo may be")
     verb.add_argument("--duplicates", action="store_true", help="keep one of photos that are the same or nearly")
     _add_quarantine(verb)
     _add_apply(verb)
 
 
 def _add_balance(verbs: "Verbs") -> None:
-    verb = _add_verb(verbs, "balance", "move surplus photos of large classes out, copy those of small ones")
+    words = "move surplus photos of large classes out, copy those of small ones"
+    verb = _add_verb(verbs, "balance", words, data=FOLDER)
     verb.add_argument("--most", type=_count, help="photos that a class may have")
     verb.add_argument("--least", type=_count, help="photos that a class shall have; copies fill it up")
     verb.add_argument("--seed", type=int, default=0)
@@ -242,13 +252,14 @@ def _add_balance(verbs: "Verbs") -> None:
 
 
 def _add_augment(verbs: "Verbs") -> None:
-    verb = _add_verb(verbs, "augment", "write mirror images for small classes")
+    verb = _add_verb(verbs, "augment", "write mirror images for small classes", data=FOLDER)
     verb.add_argument("--least", type=_count, required=True, help="photos that a class shall have")
     _add_apply(verb)
 
 
 def _add_split(verbs: "Verbs") -> None:
-    verb = _add_verb(verbs, "split", "write train.txt, val.txt and test.txt; near-duplicates stay together")
+    words = "write train.txt, val.txt and test.txt; near-duplicates stay together"
+    verb = _add_verb(verbs, "split", words, data=f"{FOLDER}, or a CSV of path,label")
     verb.add_argument(
         "folder", type=Path, help="for the lists; when they are there, photos stay in their part and new ones are added"
     )
@@ -259,7 +270,8 @@ def _add_split(verbs: "Verbs") -> None:
 
 
 def _add_import(verbs: "Verbs") -> None:
-    verb = _add_verb(verbs, "import", "copy a checked folder, zip or CSV into a new folder, or give it to a model")
+    words = "copy a checked folder, zip or CSV into a new folder, or give it to a model"
+    verb = _add_verb(verbs, "import", words, data=f"{FOLDER}, a zip of one, or a CSV of path,label")
     verb.add_argument("target", type=Path, nargs="?", help="the new folder")
     verb.add_argument("--skip-unreadable", action="store_true", help="leave out what cannot be read")
     verb.add_argument("--model", help="make the photos base photos of this registered model instead")
@@ -267,11 +279,11 @@ def _add_import(verbs: "Verbs") -> None:
     verb.add_argument("--new-model", action="store_true", help="make the model and its classes, too")
 
 
-def _add_verb(verbs: "Verbs", name: str, words: str) -> ArgumentParser:
+def _add_verb(verbs: "Verbs", name: str, words: str, *, data: str) -> ArgumentParser:
     verb: ArgumentParser = verbs.add_parser(name, help=words, description=words.capitalize() + ".")
     verb.formatter_class = RawDescriptionHelpFormatter
     verb.epilog = "example:\n" + next(line for line in EXAMPLES.splitlines() if f"dataset {name} " in line)
-    verb.add_argument("data", type=Path, help="a folder with a folder for each class, a zip of one, or a CSV")
+    verb.add_argument("data", type=Path, help=data)
     return verb
 
 
@@ -284,9 +296,30 @@ def _add_apply(verb: ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
+    return _whole(text, least=1)
+
+
+def _side(text: str) -> int:
+    return _whole(text, least=0)
+
+
+def _whole(text: str, *, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise ArgumentTypeError(f"must be a whole number from {least}")
+    return value
+
+
+def _aspect(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (value == 0 or value >= 1):
+        raise ArgumentTypeError("must be 1 or more, such as 2 for twice as long as wide; 0 for any")
     return value
 
 
