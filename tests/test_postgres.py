@@ -9,21 +9,23 @@ import pytest
 from tests.service import PROJECT_DIR
 
 # Named, because to collect everything loads torch, a browser and an object storage: half a minute for nothing.
-STEPS, DOORS = ["tests/predictions", "tests/registry"], ["tests/api", "tests/project"]
+PLACES = ["tests/api", "tests/predictions", "tests/project", "tests/registry"]
+# Where locks decide, which the two databases know differently.
+RACES = [f"tests/predictions/test_{name}.py" for name in ("claim", "erasure_races", "leases", "lives", "reconcile")]
 
 
-def test_steps_hold_on_postgres(postgres):
-    run_on(postgres, "postgres and not slow and not long", STEPS)
+def test_races_hold_on_postgres(postgres):
+    run_on(postgres, "postgres and not long", RACES)
 
 
 @pytest.mark.slow
-def test_doors_hold_on_postgres(postgres):
-    run_on(postgres, "postgres and not long", DOORS)
+def test_tests_about_rows_hold_on_postgres(postgres):
+    run_on(postgres, "postgres and not long", PLACES)
 
 
 @pytest.mark.long
 def test_long_tests_about_rows_hold_on_postgres(postgres):
-    run_on(postgres, "postgres and long", STEPS + DOORS)
+    run_on(postgres, "postgres and long", PLACES)
 
 
 def run_on(postgres: str, chosen: str, places: list[str]) -> None:
@@ -42,4 +44,4 @@ def test_no_test_about_rows_lies_elsewhere():
     marked = [path for path in PROJECT_DIR.glob("tests/*/*.py") if "mark.postgres" in path.read_text()]
 
     assert marked
-    assert {f"tests/{path.parent.name}" for path in marked} <= {*STEPS, *DOORS}
+    assert {f"tests/{path.parent.name}" for path in marked} <= set(PLACES)

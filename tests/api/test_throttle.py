@@ -36,6 +36,7 @@ def test_third_request_in_a_minute_is_429(tmp_path: Path, broker, settings):
     assert 0 < int(replies[2][2]) <= 61
 
 
+@pytest.mark.slow
 def test_dead_broker_lets_requests_through(tmp_path: Path):
     replies, seconds = posted(tmp_path)
 

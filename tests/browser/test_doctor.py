@@ -71,6 +71,7 @@ def test_what_somebody_else_decided_is_told(visit: Visit, service: RunningServic
     expect(yours.get_by_role("alert")).to_have_text("Somebody has decided about this photo already.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1280, "light")])
 def test_every_tab_looks_clean(visit: Visit, service: RunningService, width: int, theme: str):
     page = open_checkup(

@@ -251,6 +251,7 @@ train(tiny(augmentation="flip-crop", ema=0.9), split_by_number(Path(sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_run_goes_on_after_kill_9(photos, split, tmp_path):
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, photos, tmp_path / "killed"],
@@ -272,6 +273,7 @@ def test_run_goes_on_after_kill_9(photos, split, tmp_path):
         assert entry["val"]["loss"] == pytest.approx(unbroken["val"]["loss"], abs=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_goes_on(split, tmp_path, monkeypatch):
     append = run_folder.append_log
 
@@ -375,6 +377,7 @@ def frozen(done, split, tmp_path_factory):
     return train(config, split, folder)
 
 
+@pytest.mark.slow
 class TestFrozen:
     def test_only_the_head_learns(self, frozen, done):
         start, end = (

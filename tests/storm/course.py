@@ -29,7 +29,7 @@ class Plan:
     """What kind of storm. The seed decides the order of the faults, not what the machine makes of them."""
 
     seed: int
-    minutes: float = 0  # 0: each fault once, some more often, then it is over
+    minutes: float = 0  # 0: each fault once, then it is over
     database: str = "sqlite"
     rate: float = 16.0  # uploads a second
 

@@ -218,13 +218,13 @@ def _promote(storm: Storm) -> None:
 
 
 FAULTS = {
-    "worker killed": Fault(_kill_worker, 4, 2),
-    "pool child killed": Fault(_kill_pool_child, 6, 2),
+    "worker killed": Fault(_kill_worker, 4),
+    "pool child killed": Fault(_kill_pool_child, 6),
     "web killed": Fault(_killer("web"), 4),
     "beat killed": Fault(_killer("beat"), 3),
     "trainer killed": Fault(_killer("trainer"), 1, 0),
     "broker killed": Fault(_killer("broker"), 2),
-    "broker emptied": Fault(_empty_broker, 2, 2),
+    "broker emptied": Fault(_empty_broker, 2),
     "broker hangs": Fault(_hang_broker, 1),
     "supervisor killed": Fault(lambda storm: storm.kill_supervisor(), 1),
     "PostgreSQL killed": Fault(_restart_postgres, 2),

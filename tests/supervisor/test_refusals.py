@@ -48,6 +48,7 @@ def test_bad_port_is_named(tmp_path, port):
     assert ended.stderr == f"PORT must be a whole number from 1 to 65535; it is {port!r}.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="there is a GPU")
 def test_device_that_is_not_there_stops_the_start(tmp_path):
     ended = start(tmp_path, port=free_port(), RECOGNIZER_DEVICE="cuda")

@@ -51,6 +51,7 @@ def test_service_heals_and_stops_clean(start_service):
     assert service.said().endswith("Recognizer has stopped.\n")
 
 
+@pytest.mark.slow
 def test_killed_supervisor_leaves_nothing_and_restarts(prepared_data, tmp_path):
     data_dir = tmp_path / "data"
     shutil.copytree(prepared_data, data_dir)

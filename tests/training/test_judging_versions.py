@@ -69,6 +69,7 @@ def rule(judgement: Judgement, name: str) -> dict[str, Any]:
     return next(one for one in judgement.rules if one["rule"] == name)
 
 
+@pytest.mark.slow
 def test_flipped_labels_are_refused_and_the_class_is_named(fruit: Any, tmp_path: Path):
     serves, candidate = fruit("good"), fruit("flipped")
     photos_to_judge(serves.model, tmp_path / "photos")
