@@ -42,7 +42,7 @@ def parse(arguments: list[str]) -> Plan:
         "--minutes",
         type=float,
         default=10.0,
-        help="how long it strikes; 0: each fault once, some more often (default: 10)",
+        help="how long it strikes; 0: each fault once (default: 10)",
     )
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--rate", type=float, default=16.0, help="uploads a second (default: 16)")
