@@ -6,6 +6,7 @@ from functools import cache
 from typing import Literal, cast
 
 from django.conf import settings
+from django.db import OperationalError, ProgrammingError
 
 from classifier_core.artifact import Artifact
 from classifier_core.engines import Device, EngineName, EngineSpec, Precision
@@ -17,8 +18,11 @@ from recognizer.registry.timing_models import EngineTimingQuerySet
 
 
 def chosen_spec(artifact: Artifact) -> EngineSpec:
-    """The spec of what would serve."""
-    return chosen_configuration(artifact).spec
+    """The spec of what would serve; where no service ever started, and so nothing was timed, the usual one."""
+    try:
+        return chosen_configuration(artifact).spec
+    except (OperationalError, ProgrammingError):  # as SQLite and as PostgreSQL say that there are no tables
+        return usual_spec(artifact)
 
 
 def chosen_configuration(artifact: Artifact) -> Configuration:

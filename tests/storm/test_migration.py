@@ -18,8 +18,8 @@ COLUMN_ON_POSTGRES = (
 
 
 @pytest.mark.slow
-def test_migration_under_load_loses_nothing(service):
-    migrate_under_load(service, column=COLUMN)
+def test_migration_under_load_loses_nothing(start_service):
+    migrate_under_load(start_service(), column=COLUMN)
 
 
 @pytest.mark.long

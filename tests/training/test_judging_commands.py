@@ -21,7 +21,8 @@ from tests.photo_folders import write_folder
 from tests.tiny_artifact import build_tiny
 
 register_tiny()
-pytestmark = [pytest.mark.xdist_group("judging"), pytest.mark.slow]  # the zoo is trained once
+# The zoo is trained once. A test that names no engine asks the database which was timed fastest.
+pytestmark = [pytest.mark.xdist_group("judging"), pytest.mark.slow, pytest.mark.django_db]
 
 
 def call(*arguments: object) -> str:
