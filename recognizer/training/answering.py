@@ -52,15 +52,19 @@ def name_of(data: Path, split: Path | None) -> str:
     return data.resolve().stem if split is None else f"{data.resolve().stem}-test"
 
 
+def artifact_folder(folder: Path) -> Path | None:
+    """This folder, or that of the run in it, if it holds an artifact."""
+    return next((one for one in (folder, folder / "artifact") if (one / MANIFEST).is_file()), None)
+
+
 def find_artifact(name: str) -> Artifact:
     """The artifact in this folder, of the run in this folder, or that the registered model of this name serves.
 
     Raises ArtifactInvalid.
     """
     folder = Path(name)
-    for candidate in (folder, folder / "artifact"):
-        if (candidate / MANIFEST).is_file():
-            return load_artifact(candidate)
+    if found := artifact_folder(folder):
+        return load_artifact(found)
     if folder.exists():
         raise ArtifactInvalid(f"{folder} holds no artifact: {MANIFEST} is not there.")
     model = RegisteredModel.objects.filter(name=name).first()

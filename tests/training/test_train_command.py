@@ -102,6 +102,15 @@ def test_folder_of_a_run_is_a_teacher(photos, tmp_path):
         train(photos, "--folder", str(tmp_path / "run"), "--teacher", str(tmp_path / "big"))
 
 
+def test_nothing_named_is_not_the_artifact_in_the_folder_of_the_shell(photos, tmp_path, monkeypatch):
+    (tmp_path / "artifact").mkdir()
+    (tmp_path / "artifact" / "artifact.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    train(photos, "--folder", str(tmp_path / "run"))
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["pretrained"], config["teacher"]) == ("", "")
+
+
 def test_data_that_are_not_there(tmp_path):
     with pytest.raises(CommandError, match="is not there"):
         train(tmp_path / "nowhere", "--folder", str(tmp_path / "run"))

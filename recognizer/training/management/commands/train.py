@@ -82,12 +82,10 @@ class Command(BaseCommand):
 
 def _sources(*, pretrained: str, teacher: str, **_: object) -> dict[str, str]:
     """Where weights and lessons come from; the folder of a run means its artifact."""
-    from classifier_core.artifact import MANIFEST
-    from classifier_core.training.run_folder import ARTIFACT
+    from recognizer.training.answering import artifact_folder
 
-    given = {"pretrained": pretrained, "teacher": teacher}
-    runs = {name: Path(source) / ARTIFACT for name, source in given.items()}
-    return {name: str(runs[name]) if (runs[name] / MANIFEST).is_file() else source for name, source in given.items()}
+    given = {name: source for name, source in (("pretrained", pretrained), ("teacher", teacher)) if source}
+    return {name: str(artifact_folder(Path(source)) or source) for name, source in given.items()}
 
 
 def _add_data(parser: ArgumentParser) -> None:
