@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from bench.markdown import table
 from recognizer.supervisor.options import PROJECT_DIR
 from tests.postgres import PostgresServer
 
@@ -122,9 +123,8 @@ def slow_pages(figures: Figures) -> list[str]:
 def to_markdown(figures: Figures) -> str:
     """A line for each page, a column for each database and size; what is over the limit is bold."""
     pages = next(iter(figures.values()))
-    rows = [["p95 ms (processor ms)", *figures], ["---"] * (len(figures) + 1)]
-    rows += [[page, *(_cell(*column[page]) for column in figures.values())] for page in pages]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    lines = [[page, *(_cell(*column[page]) for column in figures.values())] for page in pages]
+    return table(["p95 ms (processor ms)", *figures], lines)
 
 
 def _cell(p95: float, work: float) -> str:

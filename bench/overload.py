@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from bench.markdown import table
 from bench.photos import write_photo
 from bench.service import ServiceFailed, fresh_service
 
@@ -48,7 +49,7 @@ def main() -> int:
     os.environ["RECOGNIZER_MAX_PENDING"] = str(options.depth)
     try:
         with tempfile.TemporaryDirectory(prefix="recognizer-overload-") as scratch:
-            print(to_markdown(measure(Path(scratch), options)))
+            print(table(HEADINGS, measure(Path(scratch), options)))
     except ServiceFailed as failure:
         print(failure, file=sys.stderr)
         return 1
@@ -142,11 +143,6 @@ def line(seen: list[Seen], num_clients: int, seconds: float, is_patient: bool) -
 def percentiles(seconds: list[float]) -> list[str]:
     """The median and the 95th percentile, milliseconds."""
     return [f"{value * 1000:.0f}" for value in np.percentile(seconds, [50, 95])] if seconds else ["", ""]
-
-
-def to_markdown(lines: list[list[str]]) -> str:
-    rows = [list(HEADINGS), ["---"] * len(HEADINGS), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ import platform
 from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from bench.measure import Row, Table
 from bench.service import ProcessMemory
+from classifier_core.hardware import describe_hardware
 
 PACKAGES = ("Django", "waitress", "celery", "openvino", "numpy", "pillow")
 # What the service must reach at 8 clients, as a share of the limit.
@@ -33,19 +33,11 @@ HEADINGS = (
 def machine() -> dict[str, Any]:
     """Where the figures come from."""
     return {
-        "cpu": _cpu_name(),
+        "cpu": describe_hardware().cpu,
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def to_json(tables: list[Table], memory: list[ProcessMemory], *, seconds: float) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.markdown import table
 from bench.overload import Press, percentiles
 from bench.photos import write_photo
 from bench.service import NEVER_PASSED_ON, Service, ServiceFailed, children_of, fresh_service, memory_of
@@ -60,8 +61,7 @@ def main() -> int:
     except ServiceFailed as failure:
         print(failure, file=sys.stderr)
         return 1
-    rows = [list(HEADINGS), ["---"] * len(HEADINGS), *lines]
-    print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+    print(table(HEADINGS, lines))
     return 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from bench.markdown import table
 from bench.peers.network import SAME_ENGINE
 from bench.peers.programs import PEERS, PYTHON
 from bench.peers.rounds import OURS, Round
@@ -96,8 +97,7 @@ def to_text(rounds: list[Round], *, about: str) -> str:
 
 def to_markdown(cells: list[Cell]) -> str:
     """The table alone."""
-    rows = [HEADINGS, ("---",) * len(HEADINGS), *(_words(cell, cells) for cell in cells)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return table(HEADINGS, (_words(cell, cells) for cell in cells))
 
 
 def _words(cell: Cell, cells: list[Cell]) -> tuple[str, ...]:

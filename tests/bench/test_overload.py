@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from bench.overload import Seen, line, to_markdown
+from bench.markdown import table
+from bench.overload import HEADINGS, Seen, line
 from tests.service import PROJECT_DIR
 
 
@@ -15,7 +16,7 @@ def test_answers_and_refusals_are_told_apart():
     cells = line(seen, 48, 2.0, True)
 
     assert cells == ["48", "waits as asked", "1.0", "500", "590", "0.5", "10", "10", "1", "0"]
-    assert to_markdown([cells]).count("\n") == 2
+    assert table(HEADINGS, [cells]).count("\n") == 2
     assert line([], 1, 2.0, False)[2:] == ["0.0", "", "", "0.0", "", "", "0", "0"]
 
 
