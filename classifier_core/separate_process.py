@@ -21,22 +21,31 @@ MAX_SECONDS = 120
 def answer_separately(artifact: Artifact, spec: EngineSpec, raw: bytes, *, num_threads: int) -> dict[str, float]:
     """The scores by label that a fresh process gives for this photo. Raises EngineFailed when it gives none."""
     arguments = [str(artifact.folder), spec.engine, spec.device, spec.precision, str(num_threads)]
-    root = str(Path(__file__).resolve().parents[1])
     try:
         done = subprocess.run(
             [sys.executable, "-m", __name__, *arguments],
             input=raw,
             capture_output=True,
             timeout=MAX_SECONDS,
-            env=os.environ | {"PYTHONPATH": root},
+            env=environment(),
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise EngineFailed(f"A fresh process gave no answer within {MAX_SECONDS} seconds.") from error
     if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-        raise EngineFailed(f"A fresh process gave no answer: {last[0]}")
+        said = last_words(done.stderr.decode(errors="replace"), done.returncode)
+        raise EngineFailed(f"A fresh process gave no answer: {said}")
     return {str(label): float(score) for label, score in json.loads(done.stdout).items()}
+
+
+def environment() -> dict[str, str]:
+    """Of a process that is to find this package, wherever it begins."""
+    return os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+
+
+def last_words(complaints: str, code: int) -> str:
+    """Why a process ended with this code: the last line that it wrote to standard error."""
+    return next(reversed(complaints.strip().splitlines()), f"exit status {code}")
 
 
 def scores_of(answer: Classification) -> dict[str, float]:

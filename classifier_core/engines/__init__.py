@@ -74,19 +74,22 @@ def in_words(kind: type[EngineUnavailable] | type[EngineFailed], what: str) -> I
         raise kind(f"{what}: {reason}") from error
 
 
-_SUPPORTED: dict[tuple[str, str], tuple[Precision, ...]] = {
+OFFERS: dict[tuple[EngineName, Device], tuple[Precision, ...]] = {
     ("openvino", "cpu"): ("float32", "bfloat16"),
     ("torch", "cpu"): ("float32", "bfloat16"),
     ("torch", "cuda"): ("float32", "bfloat16", "float16"),
 }
 
 
+def usual_engine(device: Device) -> EngineName:
+    """What runs on this device where nobody chooses."""
+    return "openvino" if device == "cpu" else "torch"
+
+
 def require_offered(spec: EngineSpec) -> None:
     """Raises EngineUnavailable for what no machine runs, with what there is."""
-    if spec.precision not in _SUPPORTED.get((spec.engine, spec.device), ()):
-        offers = ", ".join(
-            f"{engine} on {device} ({'/'.join(kinds)})" for (engine, device), kinds in _SUPPORTED.items()
-        )
+    if spec.precision not in OFFERS.get((spec.engine, spec.device), ()):
+        offers = ", ".join(f"{engine} on {device} ({'/'.join(kinds)})" for (engine, device), kinds in OFFERS.items())
         raise EngineUnavailable(f"{spec.engine} does not run {spec.precision} on {spec.device}. There is: {offers}.")
 
 

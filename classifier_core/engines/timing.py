@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 
 from classifier_core.artifact import Artifact
-from classifier_core.engines import Device, Engine, EngineName, EngineSpec, Precision, load_engine
+from classifier_core.engines import OFFERS, Device, Engine, EngineSpec, Precision, load_engine
 from classifier_core.errors import ClassifierError, MachineBusy
 from classifier_core.hardware import ProcessorTime, processor_time
 from classifier_core.preprocessing import Preprocessing
@@ -24,10 +24,6 @@ _ROUND_SECONDS = 0.12
 _MIN_SECONDS = 0.3  # of rounds: /proc/stat counts in hundredths, which others are told from us by
 _MAX_SECONDS = 1.5  # a network that takes longer for one round gets one
 _ATTEMPTS = 3
-_OFFERS: dict[Device, dict[EngineName, tuple[Precision, ...]]] = {
-    "cpu": {"openvino": ("float32", "bfloat16"), "torch": ("float32", "bfloat16")},
-    "cuda": {"torch": ("float32", "bfloat16", "float16")},
-}
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,8 @@ def candidates(device: Device, *, num_threads: Iterable[int], batch_sizes: Itera
     threads = sorted({*num_threads}) if device == "cpu" else [max(num_threads)]
     return [
         Configuration(EngineSpec(engine, device, precision), count, size)
-        for engine, precisions in _OFFERS[device].items()
+        for (engine, place), precisions in OFFERS.items()
+        if place == device
         for precision in precisions
         if _computes(device, precision)
         for count in threads

@@ -19,6 +19,7 @@ from classifier_core.artifact import load_artifact
 from classifier_core.engines import EngineSpec
 from classifier_core.engines.timing import MAX_OTHERS, Configuration, Timing, time_configurations
 from classifier_core.errors import ClassifierError, EngineFailed, MachineBusy
+from classifier_core.separate_process import environment, last_words
 
 MAX_SECONDS = 300
 NICE = 19
@@ -55,14 +56,13 @@ def time_separately(
 @contextmanager
 def _child(arguments: list[str]) -> "Iterator[subprocess.Popen[str]]":
     """The process; ended and collected however this is left."""
-    root = str(Path(__file__).resolve().parents[2])
     with subprocess.Popen(
         [sys.executable, "-m", __name__, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": root},
+        env=environment(),
     ) as child:
         try:
             yield child
@@ -78,11 +78,10 @@ def _check(is_wanted: Callable[[], bool], deadline: float) -> None:
 
 
 def _read(code: int, said: str, complaints: str) -> list[Timing]:
-    last = complaints.strip().splitlines()[-1:] or [f"exit status {code}"]
     if code == _BUSY:
-        raise MachineBusy(last[0])
+        raise MachineBusy(last_words(complaints, code))
     if code:
-        raise EngineFailed(f"Nothing could be timed: {last[0]}")
+        raise EngineFailed(f"Nothing could be timed: {last_words(complaints, code)}")
     return [Timing(**(row | {"configuration": _configuration(row["configuration"])})) for row in json.loads(said)]
 
 

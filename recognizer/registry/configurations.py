@@ -3,13 +3,13 @@
 import os
 from datetime import datetime
 from functools import cache
-from typing import Literal, cast
+from typing import cast
 
 from django.conf import settings
 from django.db import OperationalError, ProgrammingError
 
 from classifier_core.artifact import Artifact
-from classifier_core.engines import Device, EngineName, EngineSpec, Precision
+from classifier_core.engines import Device, EngineName, EngineSpec, Precision, usual_engine
 from classifier_core.engines.precision import choose_spec
 from classifier_core.engines.timing import Configuration, Timing, fastest
 from classifier_core.hardware import describe_hardware
@@ -77,9 +77,8 @@ def named_spec() -> EngineSpec:
     """What the settings ask for, whatever the artifact: what they leave open is what every machine has."""
     device = cast(Device, settings.RECOGNIZER_DEVICE)
     engine, precision = settings.RECOGNIZER_ENGINE, settings.RECOGNIZER_PRECISION
-    usual: EngineName = "openvino" if device == "cpu" else "torch"
     return EngineSpec(
-        usual if engine == "auto" else cast(EngineName, engine),
+        usual_engine(device) if engine == "auto" else cast(EngineName, engine),
         device,
         "float32" if precision == "auto" else cast(Precision, precision),
     )
@@ -87,14 +86,10 @@ def named_spec() -> EngineSpec:
 
 def usual_spec(artifact: Artifact) -> EngineSpec:
     """What the settings name; where they say auto, the fastest kind that was measured to answer like float32."""
-    measured = choose_spec(artifact, cast(Device, settings.RECOGNIZER_DEVICE))
-    engine = cast(EngineName | Literal["auto"], settings.RECOGNIZER_ENGINE)
-    precision = cast(Precision | Literal["auto"], settings.RECOGNIZER_PRECISION)
-    if engine == "auto":
-        engine = measured.engine
-    if precision == "auto":  # what was measured on one engine says nothing about another
-        precision = measured.precision if engine == measured.engine else "float32"
-    return EngineSpec(engine=engine, device=measured.device, precision=precision)
+    named = named_spec()
+    measured = choose_spec(artifact, named.device)
+    # What was measured on one engine says nothing about another.
+    return measured if settings.RECOGNIZER_PRECISION == "auto" and measured.engine == named.engine else named
 
 
 def num_threads() -> int:

@@ -12,7 +12,7 @@ from classifier_core.artifact import MANIFEST, Artifact, load_artifact
 from classifier_core.datasets.duplicates import group_near_duplicates
 from classifier_core.datasets.folder import Photo
 from classifier_core.datasets.splits import read_lists
-from classifier_core.engines import Device, EngineName, EngineSpec, Precision
+from classifier_core.engines import Device, EngineName, EngineSpec, Precision, usual_engine
 from classifier_core.errors import ArtifactInvalid
 from classifier_core.evaluation import Answered, Photos, answer_photos, never_learned
 from recognizer.registry import artifact_store
@@ -80,8 +80,8 @@ def engine_spec(
     """The spec that the options name; what they leave open is as in serving, or plain where they differ from it."""
     if not (engine or device or precision):
         return chosen_spec(artifact)
-    usual: EngineName = "torch" if device == "cuda" else "openvino"
-    spec = EngineSpec(engine or usual, device or "cpu")
+    device = device or "cpu"
+    spec = EngineSpec(engine or usual_engine(device), device)
     return replace(spec, precision=precision) if precision else spec
 
 

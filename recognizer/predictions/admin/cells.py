@@ -45,7 +45,7 @@ def status_chip(prediction: Prediction) -> SafeString:
 
 def counting(last: Sequence[Review]) -> Review | None:
     """The review that counts, of a prediction's last one: none where that takes the verdict back."""
-    return next((review for review in last if review.verdict != Review.Verdict.WITHDRAWN), None)
+    return next((review for review in last if review.counted_verdict), None)
 
 
 def verdict_chip(review: Review | None) -> SafeString | str:
