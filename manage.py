@@ -13,14 +13,11 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except DatabaseError as error:
-        if not _lacks_tables(error):
+        from recognizer.database import lacks_tables
+
+        if not lacks_tables(error):
             raise
         sys.exit("The database has no tables yet. Run `make serve` once, or `python manage.py migrate`, and try again.")
-
-
-def _lacks_tables(error: Exception) -> bool:
-    """As SQLite and as PostgreSQL say it."""
-    return "no such table" in str(error) or ("relation " in str(error) and " does not exist" in str(error))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,14 @@ from functools import cache
 from typing import cast
 
 from django.conf import settings
-from django.db import OperationalError, ProgrammingError
+from django.db import DatabaseError
 
 from classifier_core.artifact import Artifact
 from classifier_core.engines import Device, EngineName, EngineSpec, Precision, usual_engine
 from classifier_core.engines.precision import choose_spec
 from classifier_core.engines.timing import Configuration, Timing, fastest
 from classifier_core.hardware import describe_hardware
+from recognizer.database import lacks_tables
 from recognizer.registry.models import EngineTiming
 from recognizer.registry.timing_models import EngineTimingQuerySet
 
@@ -21,7 +22,9 @@ def chosen_spec(artifact: Artifact) -> EngineSpec:
     """The spec of what would serve; where no service ever started, and so nothing was timed, the usual one."""
     try:
         return chosen_configuration(artifact).spec
-    except (OperationalError, ProgrammingError):  # as SQLite and as PostgreSQL say that there are no tables
+    except DatabaseError as error:
+        if not lacks_tables(error):
+            raise
         return usual_spec(artifact)
 
 
