@@ -76,8 +76,8 @@ def _can_answer_next(seconds: float) -> bool:
     """Whether the model that is asked for next is in memory, or comes back within so long."""
     if not idle.resting:
         return True
-    oldest = Prediction.objects.pending().order_by("created_at", "pk").values_list("model", flat=True).first()
-    return oldest is None or waking.can_answer(oldest, seconds=seconds)
+    model = Prediction.objects.next_model()
+    return model is None or waking.can_answer(model, seconds=seconds)
 
 
 def _start(batch: list[Prediction]) -> Running:

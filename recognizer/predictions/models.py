@@ -145,6 +145,14 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
             cursor.execute(f"SELECT count(*) FROM ({waiting}) waiting", [limit])  # noqa: S608
             return int(cursor.fetchone()[0])
 
+    def next_model(self) -> int | None:
+        """The model of the oldest that waits. Plain SQL, as in `count_pending`: workers may ask before each claim."""
+        pending = f"SELECT model_id FROM {self.model._meta.db_table} WHERE status = 'pending'"  # noqa: S608
+        with connection.cursor() as cursor:
+            cursor.execute(f"{pending} ORDER BY created_at, id LIMIT 1")
+            found = cursor.fetchone()
+            return found[0] if found else None
+
     def claim(self, *, limit: int, lease: timedelta, alone: bool = True) -> list["Prediction"]:
         """Take up to `limit` pending rows of one model, oldest first.
 
