@@ -287,8 +287,9 @@ class Judgement(AppendOnly):
     def words(self) -> str:
         """Why it is refused, else what it is no worse in."""
         refusals = [rule["words"] for rule in self.rules if rule["outcome"] == "refused"]
-        names = {label.key: label.name for label in self.candidate.model.labels.all()}
-        return with_names(" ".join(refusals or [self.rules[0]["words"]]), names)
+        from recognizer.registry.taxonomy import display_names  # which imports this module
+
+        return with_names(" ".join(refusals or [self.rules[0]["words"]]), display_names(self.candidate.model))
 
 
 class PromotionQuerySet(models.QuerySet["Promotion"]):
