@@ -20,9 +20,16 @@ SLOW_TO_START = {"prepared_data", "postgres"}  # services of one's own
 ABOUT_ROWS = {"predictions", "registry"}  # folders whose tests run on PostgreSQL too
 
 
-@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the markers
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around `-m`, which looks at markers, and pytest-django, which sorts
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Keep in one process what shares something costly; mark the tests about rows; begin with what takes longest."""
+    _mark(items)
+    yield
+    # The longest queue first; then what mostly waits, because at the end the others would have nothing to do meanwhile.
+    items.sort(key=lambda item: (not _needs(item, {"service"}), not _needs(item, SLOW_TO_START)))
+
+
+def _mark(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name in ABOUT_ROWS and _is_about_rows(item):
             item.add_marker(pytest.mark.postgres)
@@ -30,8 +37,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("service"))
         elif not (_stands_alone(item) or item.get_closest_marker("xdist_group")):
             item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.stem}"))
-    # The longest queue first; then what mostly waits, because at the end the others would have nothing to do meanwhile.
-    items.sort(key=lambda item: (not _needs(item, {"service"}), not _needs(item, SLOW_TO_START)))
 
 
 def _needs(item: pytest.Item, fixtures: set[str]) -> bool:
