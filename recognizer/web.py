@@ -10,6 +10,7 @@ import threading
 import waitress
 from django.conf import settings
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, MultiSocketServer
 from waitress.task import ThreadedTaskDispatcher
 
@@ -33,11 +34,36 @@ class NewestFirst(threading.Condition):
         super().notify(n)
 
 
+class Channel(HTTPChannel):
+    """A connection whose answer is sent by the thread that made it, and by the socket loop only what that leaves.
+
+    waitress' own calls itself writable meanwhile: the loop then spins, finds the buffer locked each time, and keeps the
+    interpreter from the very thread that sends. At 8 clients: 46 to 28 switches of a request.
+    """
+
+    _is_being_sent = False
+
+    def writable(self) -> bool:
+        """Whether the socket loop has something to send or to close."""
+        return bool(super().writable()) and not self._is_being_sent
+
+    def _flush_some(self, do_close: bool = True) -> bool:
+        # A thread that cannot send everything wakes the loop after this.
+        self._is_being_sent = True
+        try:
+            return bool(super()._flush_some(do_close))
+        finally:
+            self._is_being_sent = False
+
+
 def main() -> None:
     """Serve until the process is told to stop; requests that are in hand are answered first."""
     signal.signal(signal.SIGTERM, _stop)
     sockets: dict[int, wasyncore.dispatcher] = {}
     server = _create_server(sockets)
+    for listener in sockets.values():  # one for each address of the host
+        if isinstance(listener, BaseWSGIServer):
+            listener.channel_class = Channel
     # Not server.run(): where one name has two addresses, as localhost has, its end closes the connections in hand.
     try:
         wasyncore.loop(timeout=1, map=sockets, use_poll=True)  # select() ends at file descriptor 1023

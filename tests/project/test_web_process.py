@@ -1,15 +1,19 @@
 """What the web process loads, counts and tells."""
 
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from django.test import Client
 from prometheus_client import REGISTRY
+from waitress.adjustments import Adjustments
 
+from recognizer.web import Channel
 from tests.project.test_environment import run
 from tests.service import PROJECT_DIR, environment, free_port, wait_until
 
@@ -108,3 +112,25 @@ def answers(port: int) -> bool:
             return bool(response.status == 200)
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("num_bytes", [1, 20_000_000])
+def test_loop_leaves_a_channel_alone_while_its_thread_sends(num_bytes: int):
+    seen: list[bool] = []
+    channel, client = connected_channel()
+    send = channel.send
+    channel.send = lambda *args, **kwargs: seen.append(channel.writable()) or send(*args, **kwargs)
+
+    channel.write_soon(b"x" * num_bytes)
+
+    assert seen
+    assert not any(seen)
+    assert channel.writable() == (num_bytes > 1)  # what the socket did not take is the loop's
+    client.close()
+    channel.handle_close()
+
+
+def connected_channel() -> tuple[Channel, socket.socket]:
+    server = SimpleNamespace(active_channels={}, pull_trigger=lambda: None)
+    ours, theirs = socket.socketpair()
+    return Channel(server, ours, ("127.0.0.1", 1), Adjustments(), map={}), theirs
