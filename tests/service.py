@@ -104,11 +104,6 @@ class RunningService:
         leaders = {*self.pids().values(), self.process.pid}
         return {pid for pid in _all_pids() if _session(pid) in leaders}
 
-    def cpu_seconds(self) -> float:
-        """Processor time of the whole family so far, ended and collected children included."""
-        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self.family()]
-        return sum(int(ticks) for row in fields for ticks in row[11:15]) / os.sysconf("SC_CLK_TCK")  # proc(5): 14 to 17
-
     def kill(self, name: str) -> int:
         """End one child as a crash would, with SIGKILL; gives the pid that it had."""
         pid = self.pids()[name]

@@ -17,6 +17,8 @@ from bench.client import Load
 from bench.limit import Limit, export_onnx, parse_spec
 from bench.measure import Row, Table
 from bench.photos import SIZES, write_photo
+from bench.service import START_SECONDS
+from bench.start import seconds_to_answer
 from classifier_core.artifact import load_artifact
 from classifier_core.engines import EngineSpec, load_engine
 from tests.service import PROJECT_DIR
@@ -132,3 +134,11 @@ def test_the_graph_for_other_programs_is_the_served_one(prepared_data: Path, tmp
     compiled = Core().compile_model(tmp_path / "model.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     served = load_engine(artifact, EngineSpec(), num_threads=1).run(pixels)
     np.testing.assert_allclose(compiled(images)["logits"], served.logits, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.service
+def test_the_first_answer_of_a_start_is_timed(prepared_data: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared_data, tmp_path / "data")
+
+    assert 0 < seconds_to_answer(tmp_path / "data", write_photo(tmp_path, "500x375").read_bytes()) < START_SECONDS

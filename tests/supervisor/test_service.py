@@ -10,7 +10,6 @@ import pytest
 from tests.service import RunningService, is_alive, running_service, wait_until
 
 pytestmark = pytest.mark.service
-FIRST_ANSWER_SECONDS = 20.0
 
 
 def wait_all_ended(pids: set[int], *, seconds: float) -> None:
@@ -22,8 +21,6 @@ def test_service_heals_and_stops_clean(start_service):
 
     assert set(service.pids()) == {"broker", "worker", "trainer", "beat", "web"}
     assert "Login" not in service.said()  # the first start of this folder told it
-    # Counted on the processor's clock: others may use this machine while the tests run.
-    assert service.cpu_seconds() < FIRST_ANSWER_SECONDS
 
     # A dead web process answers again, under another pid.
     killed = service.kill("web")
