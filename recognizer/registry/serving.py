@@ -112,7 +112,7 @@ def _described(model_id: int) -> dict[str, object]:
     error = _errors.get(model_id, "")
     version = _loaded.get(model_id) or idle.resting.get(model_id)
     if version is None:
-        return {"version": None, "error": error}
+        return {"version": None, "unloaded_at": None, "error": error}
     spec = version.spec
     return {
         "version": version.row,
@@ -145,7 +145,7 @@ def _try_load(model: RegisteredModel) -> None:
     except (ClassifierError, OSError, MemoryError) as error:
         if _errors.get(model.pk) != str(error):
             log.exception("version does not load, the previous one goes on", model=model.name)
-        _errors[model.pk] = str(error) or "Out of memory."
+        _tell(model, error)
 
 
 def _load_desired(model: RegisteredModel) -> ServingVersion:
@@ -164,13 +164,28 @@ def _load_again(model: RegisteredModel) -> ServingVersion:
     """The desired version; where that does not load, the one that left memory."""
     try:
         return _load_desired(model)
-    except (ClassifierError, OSError, MemoryError):
-        before = idle.resting.get(model.pk)
+    except (ClassifierError, OSError, MemoryError) as error:
+        with _loading:  # by now the follower may have loaded it
+            return _loaded.get(model.pk) or _load_resting(model, error)
+
+
+def _load_resting(model: RegisteredModel, error: Exception) -> ServingVersion:
+    """The one that left memory, where it is not the desired one that just failed: then its `error` is raised."""
+    before = idle.resting.get(model.pk)
+    try:
         if before is None or before.row == model.desired_version():
-            raise
-        log.exception("version does not load, the previous one comes back", model=model.name)
-        with _loading:
-            return _keep(load(before.row))
+            raise error
+        log.warning("version does not load, the previous one comes back", model=model.name, exc_info=error)
+        return _keep(load(before.row))
+    except (ClassifierError, OSError, MemoryError) as last:
+        _tell(model, last)
+        # What cannot come back does not rest: now it counts as not loaded, and the follower tries again.
+        idle.resting.pop(model.pk, None)
+        raise
+
+
+def _tell(model: RegisteredModel, error: Exception) -> None:
+    _errors[model.pk] = str(error) or "Out of memory."
 
 
 def _keep(version: ServingVersion) -> ServingVersion:

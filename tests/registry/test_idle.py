@@ -131,6 +131,43 @@ def test_corrupt_promotion_brings_the_resting_one_back(client: Client, resting: 
     assert answered(client)["model"]["version"] == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_resting_one_that_is_broken_is_an_outage(
+    client: Client, resting: RegisteredModel, settings: Settings, tmp_path: Path, broker
+):
+    store, settings.RECOGNIZER_ARTIFACT_DIR = settings.RECOGNIZER_ARTIFACT_DIR, tmp_path
+    assert answered(client)["status"] == "failed"
+    serving.refresh()
+
+    row = LoadedVersion.objects.get()
+    assert (row.version, row.unloaded_at) == (None, None)
+    assert row.error
+    assert client.get("/readyz").status_code == 503
+    settings.RECOGNIZER_ARTIFACT_DIR = store  # repaired, it is loaded before anybody asks
+    serving.refresh()
+    assert (LoadedVersion.objects.get().error, in_memory(client)) == ("", [True])
+
+
+def test_what_the_follower_loaded_meanwhile_answers(
+    resting: RegisteredModel,
+    candidate: ModelVersion,
+    monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+):
+    """The desired one fails for a request, and loads for the follower before the previous one is brought back."""
+    promote(candidate, by=None, force=True, reason="test")
+    load_desired = serving._load_desired
+
+    def fail_once(model: RegisteredModel) -> serving.ServingVersion:
+        monkeypatch.setattr(serving, "_load_desired", load_desired)
+        serving.refresh()
+        raise MemoryError
+
+    monkeypatch.setattr(serving, "_load_desired", fail_once)
+
+    assert serving.serving_version(resting.pk).row == candidate
+    assert serving._loaded[resting.pk].row == candidate
+
+
 def test_version_on_trial_needs_no_served_one(resting: RegisteredModel):
     served = resting.desired_version()
 
