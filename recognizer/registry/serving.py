@@ -19,8 +19,8 @@ from classifier_core.engines.timing import Configuration
 from classifier_core.errors import ClassifierError, EngineUnavailable
 from classifier_core.preprocessing import Preprocessing
 from recognizer.registry import artifact_store, idle
-from recognizer.registry.configurations import chosen_configuration, fingerprint, timed_at
-from recognizer.registry.models import EngineTiming, LoadedVersion, ModelVersion, Promotion, RegisteredModel
+from recognizer.registry.configurations import chosen_configuration, timed_at, timings_that_count
+from recognizer.registry.models import LoadedVersion, ModelVersion, Promotion, RegisteredModel
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +79,7 @@ def stop() -> None:
 
 def refresh() -> None:
     """Load what is desired, report what is loaded. A version that does not load leaves the previous one answering."""
-    newest = EngineTiming.objects.on(fingerprint()).newest_by_artifact()
+    newest = timings_that_count().newest_by_artifact()
     for promotion in Promotion.objects.desired().select_related("version__model"):
         current = _loaded.get(promotion.model_id)
         is_held = _held_version(promotion.model_id) == promotion.version_id
