@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 
 from recognizer.registry.models import Label, RegisteredModel
+from recognizer.registry.sentences import keys_in, with_names
 
 MAX_STEPS = 100  # of a chain of merges; a longer one cannot come about, as each merge goes to the end of the chain
 TAKEN = "{} has a label {!r} already. Choose that one."
@@ -46,6 +47,12 @@ def add_label(model: RegisteredModel, *, english: str, chinese: str = "", key: s
 def display_names(model: RegisteredModel) -> dict[str, str]:
     """The names of all labels in the reader's language, by key."""
     return {label.key: label.name for label in model.labels.all()}
+
+
+def with_label_names(words: str, model: RegisteredModel) -> str:
+    """A stored sentence about this model, with the names of its labels in the reader's language."""
+    keys = keys_in(words)
+    return with_names(words, {label.key: label.name for label in model.labels.filter(key__in=keys)}) if keys else words
 
 
 def key_of(name: str) -> str:
