@@ -75,6 +75,12 @@ def merge(label: Label, into: Label) -> Label:
     return target
 
 
+def merged_labels(model: RegisteredModel) -> dict[str, str]:
+    """The key that counts, by that of each label that was merged."""
+    merged = model.labels.exclude(merged_into=None).select_related("merged_into")
+    return {label.key: current_label(label).key for label in merged}
+
+
 def _check_merge(label: Label, target: Label) -> None:
     if label.model_id != target.model_id:
         raise TaxonomyRefused("Only labels of one model can be merged. Choose a label of the same model.")
