@@ -24,6 +24,7 @@ __all__ = ["Erasure", "Feedback", "Review", "SecondOpinion", "Trial", "answer_of
 M = TypeVar("M", bound=models.Model)
 
 FARTHEST_LEASE = timedelta(minutes=1)  # a lease further ahead was given before the clock was set back
+TO_REVIEW = Q(verdict=None, score__isnull=False)
 MAX_ATTEMPTS = 5  # then a row ends FAILED: what killed five workers would kill the sixth
 
 
@@ -108,8 +109,8 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
         return self.filter(verdict=None)
 
     def unreviewed(self) -> Self:
-        """Answers without a verdict."""
-        return self.without_verdict().filter(status=Prediction.Status.SUCCEEDED)
+        """Answers without a verdict. Only an answer has a score: these are the words of the indexes `to_review`."""
+        return self.without_verdict().filter(score__isnull=False)
 
     def answers_of(self, model: RegisteredModel | None, *, is_keyed: bool = False) -> Self:
         """All answers of a model. `is_keyed`: for a query that brings an order or keys along which it should go."""
@@ -263,15 +264,19 @@ class Prediction(models.Model):
             # The score lets a filter by both pass rows over without reading them.
             models.Index(fields=["label", "-created_at", "score"], name="prediction_by_label"),
             models.Index(
-                fields=["model", "label", "-created_at"],
-                name="prediction_by_model_and_label",
-                condition=Q(score__isnull=False),
-            ),
-            models.Index(
                 fields=["verdict", "-created_at", "-id"],
                 name="prediction_by_verdict",
                 condition=Q(verdict__isnull=False),
             ),
+            # What nobody has judged: as people review, these grow small, and no page reads past the many that are done.
+            models.Index(fields=["-created_at", "-id"], name="to_review_newest", condition=TO_REVIEW),
+            # With what its condition names, so that SQLite counts along it and does not prefer other indexes for that.
+            models.Index(
+                fields=["model", "-created_at", "-id", "score", "verdict"],
+                name="to_review_by_model",
+                condition=TO_REVIEW,
+            ),
+            models.Index(fields=["model", "label", "-created_at"], name="to_review_by_label", condition=TO_REVIEW),
             models.Index(fields=["model", "-created_at"], name="prediction_by_model"),
             models.Index(fields=["model", "status", "-created_at", "-id"], name="prediction_answers"),
             models.Index(fields=["version", "-created_at"], name="prediction_by_version"),

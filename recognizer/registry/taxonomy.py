@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 
 from recognizer.registry.models import Label, RegisteredModel
+from recognizer.registry.sentences import keys_in, with_names
 
 MAX_STEPS = 100  # of a chain of merges; a longer one cannot come about, as each merge goes to the end of the chain
 TAKEN = "{} has a label {!r} already. Choose that one."
@@ -48,6 +49,12 @@ def display_names(model: RegisteredModel) -> dict[str, str]:
     return {label.key: label.name for label in model.labels.all()}
 
 
+def with_label_names(words: str, model: RegisteredModel) -> str:
+    """A stored sentence about this model, with the names of its labels in the reader's language."""
+    keys = keys_in(words)
+    return with_names(words, {label.key: label.name for label in model.labels.filter(key__in=keys)}) if keys else words
+
+
 def key_of(name: str) -> str:
     """A key made from a display name."""
     return re.sub(r"[^\w.\-]+", "_", name.casefold()).strip("_")[:100]
@@ -66,6 +73,12 @@ def merge(label: Label, into: Label) -> Label:
         label.merged_into = target
         label.save(update_fields=["merged_into"])
     return target
+
+
+def merged_labels(model: RegisteredModel) -> dict[str, str]:
+    """The key that counts, by that of each label that was merged."""
+    merged = model.labels.exclude(merged_into=None).select_related("merged_into")
+    return {label.key: current_label(label).key for label in merged}
 
 
 def _check_merge(label: Label, target: Label) -> None:
