@@ -184,7 +184,7 @@ def _decode(prediction: Prediction, version: ServingVersion) -> Decoded:
     try:
         if not prediction.blob_id:
             raise FileNotFoundError("the image was erased")
-        pixels, error = version.preprocessing.load(blobs.read(prediction.blob_id), limits=blobs.limits()), None
+        pixels, error = version.preprocessing.load(blobs.read_once(prediction.blob_id), limits=blobs.limits()), None
     except (ImageUndecodable, ImageRefused) as refused:
         pixels, error = None, ("undecodable", str(refused))
     except MemoryError:
