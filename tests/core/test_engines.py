@@ -247,6 +247,15 @@ def test_torch_runs_bfloat16_on_cpu(exported):
     assert compare(load_engine(exported, TORCH, num_threads=2).run(pixels), output).logit_difference < 0.2
 
 
+def test_pixels_that_nobody_may_write_are_answered(exported):
+    pixels = np.stack(sample_crops(exported.preprocessing, 2))
+    engine = load_engine(exported, OPENVINO, num_threads=2)
+    answered = engine.run(pixels).logits
+    pixels.flags.writeable = False
+
+    assert np.array_equal(engine.run(pixels).logits, answered)
+
+
 @pytest.mark.parametrize(("accuracy", "chosen"), [(0.9, BFLOAT16), (0.87, OPENVINO)])
 def test_right_answers_count_more_than_moved_scores(measured, tmp_path, monkeypatch, accuracy, chosen):
     monkeypatch.setattr("classifier_core.engines.openvino.has_bfloat16", lambda: True)
