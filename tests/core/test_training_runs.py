@@ -436,10 +436,13 @@ class TestBrokenData:
     def test_unreadable_photos_are_counted(self, tmp_path):
         root = write_stripes(tmp_path / "photos", per_class=6)
         (root / "down" / "000.png").write_bytes(b"no photo")
+        (root / "down" / "001.png").unlink()
+        (root / "down" / "001.png").symlink_to(tmp_path / "nowhere.png")
         sentences = []
         result = train(tiny(epochs=1), split_by_number(root, num_val=2), tmp_path / "run", progress=sentences.append)
-        assert sentences[0] == "Left out, because they cannot be read: 1 of 18 photos (000.png)."
-        assert result.figures["parts"]["train"]["num_images"] == 11
+        assert sentences[0] == "Left out, because they cannot be read: 2 of 18 photos (000.png, 001.png)."
+        assert result.figures["parts"]["train"]["num_images"] == 10
+        assert len(read_lists(tmp_path / "run", root).train.photos) == 12
 
     def test_unreadable_test_photos_cost_the_figures_only(self, photos, tmp_path):
         root = write_stripes(tmp_path / "photos", per_class=8)
