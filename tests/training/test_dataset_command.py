@@ -61,6 +61,25 @@ def test_class_only_in_validation_is_a_warning_of_inspect(tmp_path: Path) -> Non
     assert "2 pairs of the same photo in two parts of the split" in said
 
 
+@pytest.mark.parametrize("name", ["labels.json", "labels.html", "page.html", "device.html"])
+def test_report_is_written_over_nothing_else(tmp_path: Path, name: str) -> None:
+    root = write_folder(tmp_path / "data", {"a": 2, "b": 2})
+    (tmp_path / "labels.json").write_text('{"mine": 1}')
+    (tmp_path / "page.html").write_text("<title>Data set of mine</title>")
+    (tmp_path / "device.html").symlink_to("/dev/null")
+
+    with pytest.raises(CommandError, match="--report"):
+        dataset("inspect", root, "--no-features", "--report", tmp_path / name)
+    assert (tmp_path / "labels.json").read_text() == '{"mine": 1}'
+    assert (tmp_path / "page.html").read_text() == "<title>Data set of mine</title>"
+
+
+def test_report_is_written_over_its_older_self(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", {"a": 2, "b": 2})
+    for _ in range(2):
+        assert "The report" in dataset("inspect", root, "--no-features", "--report", tmp_path / "r.html")
+
+
 def test_clean_shows_first_and_moves_when_told(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "data", {"a": 4, "b": 4})
     (root / "a" / "000.png").write_bytes(b"")

@@ -82,12 +82,13 @@ class Command(BaseCommand):
         **_: Any,
     ) -> None:
         from classifier_core.datasets.inspection import inspect_dataset
-        from classifier_core.datasets.inspection_report import write_report
+        from classifier_core.datasets.inspection_report import check_report, write_report
 
-        seen_by = looking_artifact(artifact) if features else None
-        found = inspect_dataset(dataset, artifact=seen_by, split=_existing_split(dataset, split), seed=seed)
         name = data.resolve().stem
         path = report or Path(f"inspection-{name}.html")
+        check_report(path)  # before minutes of looking
+        seen_by = looking_artifact(artifact) if features else None
+        found = inspect_dataset(dataset, artifact=seen_by, split=_existing_split(dataset, split), seed=seed)
         beside = write_report(found, dataset, path, name=name, seed=seed)
         self.stdout.write(f"{found.num_photos} photos of {len(found.counts)} classes.")
         for sentence in found.advice:
