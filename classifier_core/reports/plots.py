@@ -60,7 +60,9 @@ def run_curves(runs: Mapping[str, Sequence[float]], *, ylabel: str) -> Figure:
     with mpl.rc_context(_LOOK):
         figure, axes = _single(width=6.4, height=4)
         for number, (name, values) in enumerate(runs.items()):
-            axes.plot(range(1, len(values) + 1), values, **_line(number), label=_legible(name))
+            # A run of one epoch has no line to be seen by.
+            dots: dict[str, Any] = {"marker": "o", "markersize": 4} if len(values) < 30 else {}
+            axes.plot(range(1, len(values) + 1), values, **_line(number), **dots, label=_legible(name))
         axes.set(xlabel="epoch", ylabel=ylabel)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _legend(figure, len(runs))

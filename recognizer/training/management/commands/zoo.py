@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -116,9 +116,10 @@ class Command(BaseCommand):
         for name in names:
             try:
                 if (Path(name) / "results.json").is_file():
-                    yield name, describe_run(read_result(Path(name)), judges, num_threads=num_threads())
+                    entry = describe_run(read_result(Path(name)), judges, num_threads=num_threads())
                 else:
-                    yield name, describe_artifact(find_artifact(name), judges, num_threads=num_threads())
+                    entry = describe_artifact(find_artifact(name), judges, num_threads=num_threads())
+                yield name, replace(entry, source=name)
             except ClassifierError as error:
                 self.stderr.write(f"{name}: {error}")
                 yield name, str(error)
