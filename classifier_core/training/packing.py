@@ -33,6 +33,7 @@ class Packaging:
     strangers: Path | None = None  # photos of none of the classes, to be told apart from known ones
     num_known: int = MAX_VECTORS  # training photos whose features tell strangers; 2.6 kB each for most networks
     origin: Mapping[str, Any] = field(default_factory=dict)  # more of what the artifact says about where it comes from
+    when_stopped: bool = False  # by Ctrl-C: an artifact of the best epoch so far, too
 
     def check(self, labels: Sequence[str]) -> list[str]:
         """What is odd about it, in words. Raises TrainingFailed before a run starts that could not end."""

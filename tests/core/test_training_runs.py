@@ -283,11 +283,16 @@ def test_ctrl_c_leaves_a_run_that_goes_on(split, tmp_path, monkeypatch):
         append(folder, figures)
 
     monkeypatch.setattr(run_folder, "append_log", interrupted)
-    with pytest.raises(TrainingFailed, match=r"1 of 3 epochs are done and kept in .*the same command goes on"):
-        train(tiny(), split, tmp_path / "run")
+    with pytest.raises(TrainingFailed, match=r"1 of 3 epochs are done and kept in .*the same command goes on") as stop:
+        train(tiny(), split, tmp_path / "run", packaging=Packaging(when_stopped=True))
+    assert "can be judged and served as it was best, after epoch 2" in str(stop.value)
+    artifact = load_artifact(tmp_path / "run" / "artifact")
+    assert artifact.provenance["interrupted_at_epoch"] == 1
+    assert artifact.load_known_rule() is None
     monkeypatch.undo()
     result = train(tiny(), split, tmp_path / "run")
     assert result.figures["epochs"] == 3
+    assert "interrupted_at_epoch" not in result.artifact.provenance
 
 
 def test_damaged_checkpoint_is_said_so(split, tmp_path, done):

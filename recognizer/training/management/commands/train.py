@@ -174,7 +174,7 @@ def _packaging(*, names: Path | None, half: bool, strangers: Path | None, num_kn
     from classifier_core.training.packing import Packaging
 
     named = _read_names(names) if names else {}
-    return Packaging(named, half=half, strangers=strangers, num_known=num_known)
+    return Packaging(named, half=half, strangers=strangers, num_known=num_known, when_stopped=True)
 
 
 def _run_folder(data: Path, config: TrainConfig, **options: Any) -> Path:
