@@ -39,6 +39,7 @@ class Dataset:
     photos: tuple[Photo, ...]
     labels: tuple[str, ...]
     loose: tuple[Path, ...] = ()  # photos beside the class folders: they belong to no class
+    from_csv: bool = False  # which names every photo: other files around it mean nothing
 
     @cached_property
     def targets(self) -> npt.NDArray[np.int64]:
@@ -186,7 +187,8 @@ def _from_csv(path: Path, min_labels: int) -> Dataset:
     photos = [_photo_of(path, number, row) for number, row in rows]
     _check_csv(path, photos)
     labels = {photo.label for photo in photos}
-    return build_dataset(path.parent, photos, labels, min_labels=min_labels, source=path)
+    dataset = build_dataset(path.parent, photos, labels, min_labels=min_labels, source=path)
+    return replace(dataset, from_csv=True)
 
 
 def _lines(path: Path) -> list[str]:
