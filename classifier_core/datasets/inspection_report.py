@@ -122,7 +122,9 @@ def _measure(report: Report, found: Inspection) -> None:
     sizes = np.array(found.sizes)
     low, middle, high = (np.percentile(sizes, share, axis=0).astype(int) for share in (0, 50, 100))
     alt = f"Widths from {low[0]} to {high[0]} pixels, heights from {low[1]} to {high[1]}."
-    report.figure(plots.resolution_scatter(found.sizes), alt=alt, caption="One point a photo.")
+    report.figure(
+        plots.resolution_scatter(found.sizes), alt=alt, caption="One point a size; the more photos have it, the larger."
+    )
     report.table(
         ["pixels", "smallest", "median", "largest"],
         [("width", low[0], middle[0], high[0]), ("height", low[1], middle[1], high[1])],

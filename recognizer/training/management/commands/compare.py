@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand
 
 from classifier_core.errors import ClassifierError
 from recognizer.training.complaints import in_a_sentence
+from recognizer.training.tables import padded
 
 if TYPE_CHECKING:
     from classifier_core.comparison import Comparison
@@ -128,5 +129,5 @@ def _told(found: "Comparison") -> Iterator[str]:
     yield f"Only B right: {found.gained}; only A right: {found.lost}; McNemar p = {found.p_value:.3g}."
     for one in found.classes:
         if one.gained or one.lost:
-            yield f"  {one.label:20} {one.recall_a:.3f} -> {one.recall_b:.3f}  (+{one.gained} -{one.lost})"
+            yield f"  {padded(one.label, 20)} {one.recall_a:.3f} -> {one.recall_b:.3f}  (+{one.gained} -{one.lost})"
     yield found.verdict
