@@ -7,6 +7,15 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "recognizer.settings")
+    try:
+        run()
+    except KeyboardInterrupt:  # while something is imported; later on, commands say more
+        sys.stderr.write("Stopped.\n")
+        sys.exit(130)
+
+
+def run() -> None:
+    """The command, with what its errors mean."""
     from django.core.management import execute_from_command_line
     from django.db import DatabaseError
 

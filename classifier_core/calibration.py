@@ -36,8 +36,8 @@ class Judgement:
     """What `fit_judgement` found, as `save_artifact` takes it."""
 
     calibration: Calibration
-    thresholds: Thresholds
-    known_features: Vectors
+    thresholds: Thresholds | None = None  # both None: strangers are not told
+    known_features: Vectors | None = None
 
 
 def fit_judgement(

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from classifier_core.spreadsheets import BYTE_ORDER_MARK, harmless
 BATCH_SIZE = 8
 PREDICTIONS_HEAD = ("path", "label", "predicted", "score", "known")
 Photos = Sequence[tuple[Path, str]]  # with their labels; empty: none
+_LISTED = 20  # names in a sentence
 STRANGER = -1  # the class index of a photo whose label the model does not have, or which has none
 
 
@@ -139,7 +141,7 @@ def answer_photos(
     if not outputs:
         raise ClassifierError("Not one photo could be read. Name a folder that holds photos.")
     output = join_outputs(outputs)
-    indices = label_indices(artifact)
+    indices = class_indices(artifact, {label for _, label in photos})
     return Answered(
         artifact=artifact,
         spec=spec,
@@ -173,14 +175,39 @@ def readable_pixels(artifact: Artifact, photos: Photos) -> Iterator[tuple[int, P
             yield at, pixels
 
 
-def label_indices(artifact: Artifact) -> dict[str, int]:
-    """Class index by what a folder may be called: the key, or a name in some language that no other class has."""
-    names: dict[str, set[int]] = {}
-    for index, label in enumerate(artifact.labels):
-        for name in label.names.values():
-            names.setdefault(name, set()).add(index)
-    single = {name: next(iter(indices)) for name, indices in names.items() if len(indices) == 1}
-    return single | {label.key: index for index, label in enumerate(artifact.labels)}
+def class_indices(artifact: Artifact, labels: Iterable[str]) -> dict[str, int]:
+    """The class index of each of these folder names that means one of the model's classes.
+
+    A name means a class by its key, or by a name in some language that no other class has; failing these, by one of
+    them in other capitals or another width.
+    """
+    exact = _single(artifact, fold=lambda name: name) | {one.key: at for at, one in enumerate(artifact.labels)}
+    alike = _single(artifact, fold=_folded)
+    found = {label: exact.get(label, alike.get(_folded(label))) for label in labels}
+    return {label: index for label, index in found.items() if index is not None}
+
+
+def strange_labels(artifact: Artifact, photos: Photos, *, may_lack: bool = False) -> list[str]:
+    """The folders of these photos that are no class of the model.
+
+    Raises DatasetInvalid when none is one; photos that lie in no folder at all are fine where they `may_lack` one.
+    """
+    labels = sorted({label for _, label in photos} - {""})
+    ours = class_indices(artifact, labels)
+    if ours or (may_lack and not labels):
+        return [label for label in labels if label not in ours]
+    found = f"the folders are {listed(labels)}" if labels else "the photos lie in no folders"
+    raise DatasetInvalid(
+        f"Not one folder is named like a class of the model {artifact.architecture} {artifact.sha256[:8]}: {found}, "
+        f"its classes are {listed([label.key for label in artifact.labels])}. Name the folders like these."
+        + (" For photos of none of them, add --unlabelled." if may_lack else "")
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of these names, and how many more there are."""
+    shown = ", ".join(names[:_LISTED])
+    return shown if len(names) <= _LISTED else f"{shown} and {len(names) - _LISTED} more"
 
 
 def write_predictions(answered: Answered, path: Path, *, root: Path) -> None:
@@ -190,6 +217,19 @@ def write_predictions(answered: Answered, path: Path, *, root: Path) -> None:
     rows.writerow(PREDICTIONS_HEAD)
     rows.writerows([harmless(cell) for cell in row] for row in _rows(answered, root))
     durable.replace(path, [(BYTE_ORDER_MARK + file.getvalue()).encode()])
+
+
+def _single(artifact: Artifact, *, fold: Callable[[str], str]) -> dict[str, int]:
+    """Class index by folded name, of the names that only one class has."""
+    classes: dict[str, set[int]] = {}
+    for index, label in enumerate(artifact.labels):
+        for name in (label.key, *label.names.values()):
+            classes.setdefault(fold(name), set()).add(index)
+    return {name: next(iter(indices)) for name, indices in classes.items() if len(indices) == 1}
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _label_of(path: Path, *, is_split: bool) -> str:

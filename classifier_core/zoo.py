@@ -12,7 +12,7 @@ from classifier_core.engines import EngineSpec, load_engine
 from classifier_core.engines.latency import measure_latency
 from classifier_core.engines.openvino import has_bfloat16
 from classifier_core.errors import ClassifierError, TrainingFailed
-from classifier_core.evaluation import Answered, answer_photos, never_learned
+from classifier_core.evaluation import Answered, answer_photos, never_learned, strange_labels
 from classifier_core.export import exported
 from classifier_core.metrics import Metrics
 from classifier_core.training import run_folder
@@ -38,11 +38,13 @@ class Entry:
     milliseconds: dict[str, float | None]  # one picture, by engine; None where it does not run
     course: tuple[float, ...] = field(default=())
     note: str = ""  # what makes the line hard to compare
+    source: str = ""  # the folder or model that it was loaded from, as it was named
 
     @property
     def title(self) -> str:
-        """The name, and how it began where that is not from scratch."""
-        words = self.name if self.start == "scratch" else f"{self.name}, {self.start}"
+        """The name, how it began where that is not from scratch, and where it was loaded from."""
+        start = "" if self.start == "scratch" else self.start
+        words = ", ".join(filter(None, (self.name, start, self.source)))
         return f"{words} ({self.note})" if self.note else words
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def describe_run(result: RunResult, judges: Dataset, *, num_threads: int) -> Ent
 def describe_artifact(artifact: Artifact, judges: Dataset, *, num_threads: int) -> Entry:
     """The line of an artifact from elsewhere, judged by these photos with torch. Raises ClassifierError."""
     photos = [(photo.path, photo.label) for photo in judges.photos]
+    strange_labels(artifact, photos)
     answered: Answered = answer_photos(artifact, photos, spec=ENGINES[0], num_threads=num_threads)
     metrics: Metrics = answered.measure()
     preparation = artifact.preprocessing

@@ -138,5 +138,8 @@ def _replace_first_convolution(model: nn.Module, in_channels: int) -> None:
 
 
 def _suggestion(name: str) -> str:
-    close = difflib.get_close_matches(name, (*list_architectures(), *(family.name for family in FAMILIES)), n=3)
-    return f"Did you mean {', '.join(close)}?" if close else "list_architectures() gives all names."
+    families = [family.name for family in FAMILIES]
+    close = difflib.get_close_matches(name.lower(), (*list_architectures(), *families), n=5)
+    if close:
+        return f"Did you mean {', '.join(close)}?"
+    return f"Each of these families names one, too: {', '.join(families)}; or name any of timm or torchvision."

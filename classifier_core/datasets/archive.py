@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from classifier_core.datasets.disk import megabytes, writing
 from classifier_core.datasets.folder import PHOTO_SUFFIXES, Dataset, is_hidden, load_dataset, photo_folders
 from classifier_core.datasets.looks import in_progress
-from classifier_core.errors import DatasetInvalid
+from classifier_core.errors import DatasetInvalid, DatasetUnwritable, TrainingFailed
 
 _CHUNK = 1 << 20  # bytes
 _UTF8_FLAG = 0x800  # of a zip entry: its name is UTF-8
@@ -54,6 +54,8 @@ def open_dataset(
 ) -> Iterator[Dataset]:
     """The data set of a folder, a CSV or a zip; a zip is unpacked into a temporary folder while this is open.
 
+    What is wrong with the data then is said of the zip, also what the caller finds.
+
     Raises DatasetInvalid, DatasetUnwritable.
     """
     source = Path(source)
@@ -61,8 +63,14 @@ def open_dataset(
         yield load_dataset(source, min_labels=min_labels)
         return
     with tempfile.TemporaryDirectory(prefix="recognizer-", ignore_cleanup_errors=True) as folder:
-        unpack(source, Path(folder), limits=limits)
-        yield load_dataset(_descended(Path(folder)), min_labels=min_labels)
+        try:
+            unpack(source, Path(folder), limits=limits)
+            yield load_dataset(_descended(Path(folder)), min_labels=min_labels)
+        except (DatasetInvalid, DatasetUnwritable, TrainingFailed) as error:
+            if folder not in str(error):
+                raise
+            # Where it was unpacked is gone by the time that somebody reads this.
+            raise type(error)(str(error).replace(folder, str(source))) from error
 
 
 def unpack(source: Path, folder: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> None:

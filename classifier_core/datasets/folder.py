@@ -39,6 +39,7 @@ class Dataset:
     photos: tuple[Photo, ...]
     labels: tuple[str, ...]
     loose: tuple[Path, ...] = ()  # photos beside the class folders: they belong to no class
+    from_csv: bool = False  # which names every photo: other files around it mean nothing
 
     @cached_property
     def targets(self) -> npt.NDArray[np.int64]:
@@ -48,8 +49,13 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the sorted lines `sha256-of-bytes  relative/path  label`. Raises OSError."""
-        lines = sorted(f"{sha256_of(photo.path)}  {self.name_of(photo)}  {photo.label}\n" for photo in self.photos)
+        """SHA-256 over the sorted lines `sha256-of-bytes  relative/path  label`.
+
+        A photo whose file cannot be opened counts by its name alone.
+        """
+        lines = sorted(
+            f"{hash_or_nothing(photo.path)}  {self.name_of(photo)}  {photo.label}\n" for photo in self.photos
+        )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def name_of(self, photo: Photo) -> str:
@@ -136,6 +142,19 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def hash_or_nothing(path: Path) -> str:
+    """SHA-256 of the file's bytes; empty for one that cannot be opened, such as a link to nowhere."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""
+
+
+def is_listed(path: Path) -> bool:
+    """Whether a list may name this: a file, or a link to one that is gone, which is told as unreadable later."""
+    return path.is_file() or path.is_symlink()
+
+
 def to_label(text: str) -> str:
     """A label's key: Unicode NFC, so that one name typed on two systems is one class."""
     return unicodedata.normalize("NFC", text)
@@ -168,7 +187,8 @@ def _from_csv(path: Path, min_labels: int) -> Dataset:
     photos = [_photo_of(path, number, row) for number, row in rows]
     _check_csv(path, photos)
     labels = {photo.label for photo in photos}
-    return build_dataset(path.parent, photos, labels, min_labels=min_labels, source=path)
+    dataset = build_dataset(path.parent, photos, labels, min_labels=min_labels, source=path)
+    return replace(dataset, from_csv=True)
 
 
 def _lines(path: Path) -> list[str]:
@@ -193,7 +213,7 @@ def _photo_of(path: Path, number: int, row: Sequence[str]) -> Photo:
 def _check_csv(path: Path, photos: Sequence[Photo]) -> None:
     if not photos:
         raise DatasetInvalid(f"{path} lists no photos. Each line is `path,label`.")
-    missing = [photo.path for photo in photos if not photo.path.is_file()]
+    missing = [photo.path for photo in photos if not is_listed(photo.path)]
     if missing:
         first = missing[0].relative_to(path.parent)
         is_header = missing[0] == photos[0].path and first.suffix.lower() not in PHOTO_SUFFIXES

@@ -145,7 +145,7 @@ def _from_looks(dataset: Dataset, looks: Sequence[Look], split: Split | None) ->
         "channel_std": std,
         "is_grey": all(look.mean[0] == look.mean[1] == look.mean[2] for look in readable),
         "unreadable": [_finding(dataset, looks, number) for number in unreadable(looks)],
-        "passed_over": dict(Counter(path.suffix.lower() or path.name for path in passed_over(dataset.root))),
+        "passed_over": {} if dataset.from_csv else _endings(passed_over(dataset.root)),
         "loose": [path.relative_to(dataset.root).as_posix() for path in dataset.loose],
         "duplicates": _pairs(dataset, looks, split),
         "tiny": [_finding(dataset, looks, number, looks[number].shorter_side) for number in tiny(looks)],
@@ -153,6 +153,10 @@ def _from_looks(dataset: Dataset, looks: Sequence[Look], split: Split | None) ->
         "parts": {name: part.count() for name, part in split.parts().items()} if split else {},
         "split_warnings": warnings_of(split) if split else [],
     }
+
+
+def _endings(paths: Sequence[Path]) -> dict[str, int]:
+    return dict(Counter(path.suffix.lower() or path.name for path in paths))
 
 
 _WITHOUT_FEATURES: dict[str, Any] = {

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from classifier_core import durable
 from classifier_core.datasets.disk import writing
 from classifier_core.datasets.folder import Dataset, Photo
 from classifier_core.datasets.inspection import Finding, Inspection, Pair, SuspectedLabel
-from classifier_core.errors import ClassifierError
+from classifier_core.errors import ClassifierError, DatasetUnwritable
 from classifier_core.images import decode
 from classifier_core.reports import plots
 from classifier_core.reports.page import Report
@@ -30,10 +31,43 @@ AUGMENTED_SIDE = 200  # pixels
 VARIANTS = 5  # of each augmented photo
 
 
+_OUR_TITLE = "Data set "
+_OURS = ('<meta name="generator" content="Recognizer">', f"<title>{_OUR_TITLE}")
+
+
+def check_report(path: Path) -> Path:
+    """Where the JSON beside this page lies, after seeing that nothing but an older report would be written over.
+
+    Raises DatasetUnwritable.
+    """
+    beside = path.with_suffix(".json")
+    if path == beside:
+        raise DatasetUnwritable(f"{path} is the name of the figures beside the page. Name an .html file with --report.")
+    for one, is_ours in ((path, _is_our_page), (beside, _is_our_json)):
+        if (one.exists() or one.is_symlink()) and not (one.is_file() and not one.is_symlink() and is_ours(one)):
+            raise DatasetUnwritable(f"{one} is there already and no report of `dataset inspect`. Name a new --report.")
+    return beside
+
+
+def _is_our_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(2000).decode(errors="replace")
+    return all(mark in start for mark in _OURS)
+
+
+def _is_our_json(path: Path) -> bool:
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(found, dict) and {field.name for field in fields(Inspection)} == found.keys()
+
+
 def write_report(found: Inspection, dataset: Dataset, path: Path, *, name: str, seed: int = 0) -> Path:
     """Write the page, and all it tells as JSON beside it, whose path is returned. Raises DatasetUnwritable."""
+    beside = check_report(path)
     random = np.random.default_rng(seed)
-    report = Report(f"Data set {name}", intro=_intro(found))
+    report = Report(f"{_OUR_TITLE}{name}", intro=_intro(found))
     _advise(report, found)
     _count(report, found)
     _measure(report, found)
@@ -46,7 +80,6 @@ def write_report(found: Inspection, dataset: Dataset, path: Path, *, name: str, 
     _show_suspects(report, found, paths)
     _show_duplicates(report, found, paths)
     _show_findings(report, found, paths)
-    beside = path.with_suffix(".json")
     with writing(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
         report.write(path)
@@ -89,7 +122,9 @@ def _measure(report: Report, found: Inspection) -> None:
     sizes = np.array(found.sizes)
     low, middle, high = (np.percentile(sizes, share, axis=0).astype(int) for share in (0, 50, 100))
     alt = f"Widths from {low[0]} to {high[0]} pixels, heights from {low[1]} to {high[1]}."
-    report.figure(plots.resolution_scatter(found.sizes), alt=alt, caption="One point a photo.")
+    report.figure(
+        plots.resolution_scatter(found.sizes), alt=alt, caption="One point a size; the more photos have it, the larger."
+    )
     report.table(
         ["pixels", "smallest", "median", "largest"],
         [("width", low[0], middle[0], high[0]), ("height", low[1], middle[1], high[1])],

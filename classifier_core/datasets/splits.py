@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from classifier_core import durable
-from classifier_core.datasets.folder import Dataset, Photo, part_folders, to_label
+from classifier_core.datasets.folder import Dataset, Photo, is_listed, part_folders, to_label
 from classifier_core.errors import DatasetInvalid
 
 PARTS = ("train", "val", "test")
@@ -104,7 +104,7 @@ def read_lists(folder: Path | str, root: Path | str, *, skip_gone: bool = False)
     folder, root = Path(folder), Path(root)
     known = _spellings(root)
     lists = {name: list(_read_list(folder / f"{name}.txt", root, known)) for name in PARTS}
-    gone = [photo.path for part in lists.values() for photo in part if not photo.path.is_file()]
+    gone = [photo.path for part in lists.values() for photo in part if not is_listed(photo.path)]
     if gone and not skip_gone:
         raise DatasetInvalid(
             f"{folder}: {len(gone)} listed photos are not below {root}, the first is {gone[0].relative_to(root)}. "

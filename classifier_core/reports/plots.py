@@ -60,7 +60,9 @@ def run_curves(runs: Mapping[str, Sequence[float]], *, ylabel: str) -> Figure:
     with mpl.rc_context(_LOOK):
         figure, axes = _single(width=6.4, height=4)
         for number, (name, values) in enumerate(runs.items()):
-            axes.plot(range(1, len(values) + 1), values, **_line(number), label=_legible(name))
+            # A run of one epoch has no line to be seen by.
+            dots: dict[str, Any] = {"marker": "o", "markersize": 4} if len(values) < 30 else {}
+            axes.plot(range(1, len(values) + 1), values, **_line(number), **dots, label=_legible(name))
         axes.set(xlabel="epoch", ylabel=ylabel)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _legend(figure, len(runs))
@@ -143,11 +145,12 @@ def class_bars(counts: Mapping[str, int], *, ylabel: str = "photos") -> Figure:
 
 
 def resolution_scatter(sizes: Sequence[tuple[int, int]]) -> Figure:
-    """Width against height, in pixels, one point a photo."""
-    width, height = np.asarray(sizes, dtype=np.float64).reshape(-1, 2).T
+    """Width against height, in pixels: one point a size, its area by the number of photos that have it."""
+    found, counts = np.unique(np.asarray(sizes, dtype=np.float64).reshape(-1, 2), axis=0, return_counts=True)
+    areas = 14 + 300 * (counts - 1) / max(1, len(sizes))  # square points of a printer
     with mpl.rc_context(_LOOK):
         figure, axes = _single(width=5.4, height=4.4)
-        axes.scatter(width, height, s=14, alpha=0.5, color=COLOURS[0], linewidths=0, rasterized=True)
+        axes.scatter(found[:, 0], found[:, 1], s=areas, alpha=0.5, color=COLOURS[0], linewidths=0, rasterized=True)
         axes.set(xlabel="width, pixels", ylabel="height, pixels")
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)

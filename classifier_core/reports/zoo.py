@@ -55,16 +55,19 @@ def _add_courses(report: Report, entries: Sequence[Entry]) -> None:
     report.figure(
         plots.run_curves({entry.title: entry.course for entry in runs}, ylabel="accuracy on validation"),
         alt=f"Accuracy on validation over the epochs, of {len(runs)} runs.",
+        caption="After each epoch, on the photos that chose the best one. A run of one epoch is a point.",
     )
     by_name = groupby(sorted(runs, key=lambda entry: (entry.name, entry.start)), key=lambda entry: entry.name)
-    pairs = [(name, both) for name, runs_of in by_name if len(both := list(runs_of)) > 1]
+    groups = [(name, list(runs_of)) for name, runs_of in by_name]
+    pairs = [(name, both) for name, both in groups if len({entry.start for entry in both}) > 1]
     if pairs:
         report.section("Pretrained against scratch")
     for name, both in pairs:
-        curves: dict[str, tuple[float, ...]] = {entry.start: entry.course for entry in both}
-        said = ", ".join(f"{entry.start} {entry.accuracy:.3f}" for entry in both)
+        called = [f"{entry.start}, {entry.source}" if entry.source else str(entry.start) for entry in both]
+        curves = {words: entry.course for words, entry in zip(called, both, strict=True)}
+        said = "; ".join(f"{words}: {entry.accuracy:.3f}" for words, entry in zip(called, both, strict=True))
         report.figure(
             plots.run_curves(curves, ylabel="accuracy on validation"),
             alt=f"{name}: {said}.",
-            caption=f"{name}: {said}.",
+            caption=f"{name}. Accuracy on the held-out photos: {said}.",
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classifier_core.datasets.folder import Dataset, photos_below, sha256_of
+from classifier_core.datasets.folder import Dataset, hash_or_nothing, photos_below
 from classifier_core.datasets.splits import Split, warnings_of
 from classifier_core.errors import DatasetInvalid, TrainingFailed
 from classifier_core.preprocessing import Preprocessing
@@ -63,8 +63,8 @@ def read_materials(
 
 def _unjudged(photos: Sequence[Path], split: Split) -> list[Path]:
     """Those that are not, byte for byte, among the photos that judge: a teacher's word on these would be a leak."""
-    judges = {sha256_of(photo.path) for part in (split.val, split.test) for photo in part.photos}
-    return [path for path in photos if sha256_of(path) not in judges]
+    judges = {hash_or_nothing(photo.path) for part in (split.val, split.test) for photo in part.photos}
+    return [path for path in photos if hash_or_nothing(path) not in judges]
 
 
 def check_parts(train: Dataset, val: Dataset) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from classifier_core.architectures import numpy_state, resolve_architecture
 from classifier_core.artifact import MANIFEST, WEIGHTS, Artifact, LabelEntry, save_artifact
 from classifier_core.calibration import Judgement
-from classifier_core.datasets.folder import sha256_of
+from classifier_core.datasets.folder import hash_or_nothing
 from classifier_core.errors import TrainingFailed
 from classifier_core.known import MAX_VECTORS, NEIGHBOURS
 from classifier_core.training import run_folder
@@ -33,6 +33,7 @@ class Packaging:
     strangers: Path | None = None  # photos of none of the classes, to be told apart from known ones
     num_known: int = MAX_VECTORS  # training photos whose features tell strangers; 2.6 kB each for most networks
     origin: Mapping[str, Any] = field(default_factory=dict)  # more of what the artifact says about where it comes from
+    when_stopped: bool = False  # by Ctrl-C: an artifact of the best epoch so far, too
 
     def check(self, labels: Sequence[str]) -> list[str]:
         """What is odd about it, in words. Raises TrainingFailed before a run starts that could not end."""
@@ -46,7 +47,7 @@ class Packaging:
     def describe(self) -> dict[str, Any]:
         """Plain values that differ where the artifacts would."""
         photos = find_photos(self.strangers) if self.strangers else []
-        hashes = sorted(map(sha256_of, photos))
+        hashes = sorted(map(hash_or_nothing, photos))
         strangers = hashlib.sha256("\n".join(hashes).encode()).hexdigest() if photos else None
         return {
             "names": {key: dict(names) for key, names in self.names.items()},

@@ -93,10 +93,14 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
 
 def learned_names(source: Path) -> set[str]:
     """The training photos of the run that this artifact or weights file lies in; none where it lies in no run."""
-    path = source.parent / "train.txt"
-    if not (path.is_file() and (source.parent / CONFIG).is_file()):
-        return set()
-    return {line.partition("\t")[0] for line in path.read_text(encoding="utf-8").splitlines()}
+    return listed_names(source.parent) if (source.parent / CONFIG).is_file() else set()
+
+
+def listed_names(folder: Path) -> set[str]:
+    """The photos that the list train.txt in this folder names; none where there is no list."""
+    path = folder / "train.txt"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return {line.partition("\t")[0] for line in lines}
 
 
 def write_json(path: Path, content: object) -> None:

@@ -13,13 +13,14 @@ from torch import nn
 from classifier_core.architectures import measure_cost
 from classifier_core.artifact import Artifact, load_artifact
 from classifier_core.datasets.splits import Split
-from classifier_core.errors import TrainingFailed, TrainingStopped
+from classifier_core.errors import ClassifierError, TrainingFailed, TrainingStopped
 from classifier_core.memory import keep_freed_memory
 from classifier_core.training import run_folder
 from classifier_core.training.checkpoint import kept_epochs, load_checkpoint, save_checkpoint, write_state
 from classifier_core.training.config import TrainConfig
 from classifier_core.training.device import Machine, choose_device, choose_precision
 from classifier_core.training.finish import finish
+from classifier_core.training.interrupted import pack_best
 from classifier_core.training.leaks import find_leaks
 from classifier_core.training.learner import Learning, start_learning
 from classifier_core.training.lessons import build_plan
@@ -60,7 +61,7 @@ def train(
     `watch` the course, which it may stop. Under torchrun all processes call this, and only the first gets a result.
 
     Raises TrainingFailed, DatasetInvalid and other ClassifierErrors, OSError. Stopped by Ctrl-C, or killed, the same
-    call goes on after the last finished epoch.
+    call goes on after the last finished epoch. Where `packaging` says so, Ctrl-C leaves an artifact of the best epoch.
     """
     keep_freed_memory()
     check_parts(split.train, split.val)
@@ -75,7 +76,13 @@ def train(
         run_folder.open_run(folder, config, split, machine, data_name=data_name)
         was_learned = is_learned(folder)
         if not was_learned:
-            _learn(config, split, folder, machine=machine, say=say, watch=watch if place.is_first else UNWATCHED)
+            seen_by = watch if place.is_first else UNWATCHED
+            try:
+                _learn(config, split, folder, machine=machine, say=say, watch=seen_by)
+            except KeyboardInterrupt:
+                pack = partial(pack_best, folder, config, split, device=device, packaging=packaging)
+                is_packed = packaging.when_stopped and place.is_first
+                raise TrainingStopped(_stopped(folder, config, pack if is_packed else None)) from None
         if place.is_first and not (was_learned and _is_packed(folder, packaging)):
             finish(folder, config, split, device=device, packaging=packaging, say=say)
     return read_result(folder) if place.is_first else None
@@ -119,20 +126,24 @@ def _learn(config: TrainConfig, split: Split, folder: Path, *, machine: Machine,
         _describe(folder, config, prepared, materials)
     learned_head = "" if plan.head else prepared.head
     keep = partial(_keep, folder, learning, prepared.network, learned_head) if machine.place.is_first else _forget
-    try:
-        fit(learning, plan.lesson, after_epoch=keep, watch=watch)
-    except KeyboardInterrupt:
-        raise TrainingStopped(_stopped(folder, config)) from None
+    fit(learning, plan.lesson, after_epoch=keep, watch=watch)
     if machine.place.is_first:
         write_state(folder / run_folder.LAST, _whole_state(learning, prepared.network, learned_head))
 
 
-def _stopped(folder: Path, config: TrainConfig) -> str:
+def _stopped(folder: Path, config: TrainConfig, pack: Callable[[], int] | None) -> str:
     num_epochs = kept_epochs(folder / run_folder.CHECKPOINT)
     if not num_epochs:
         return "Stopped in the first epoch, so nothing was learned yet. The same command starts again."
     done = f"{num_epochs} of {config.epochs} epochs are done and kept in {folder}"
-    return f"Stopped. {done}; the same command goes on from there."
+    return f"Stopped. {done}; the same command goes on from there.{_packed(folder, pack) if pack else ''}"
+
+
+def _packed(folder: Path, pack: Callable[[], int]) -> str:
+    try:
+        return f" Until then {folder} can be judged and served as it was best, after epoch {pack()}."
+    except (ClassifierError, OSError) as error:
+        return f" There is no artifact to judge or serve until then: {error}"
 
 
 def _resume(folder: Path, learning: Learning, say: Say) -> None:

@@ -1,7 +1,10 @@
 """The weights a network starts from: a safetensors file, an artifact, or a repository of the Hugging Face hub."""
 
 import hashlib
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,8 @@ from classifier_core.errors import TrainingFailed
 State = dict[str, torch.Tensor]
 
 _MIN_SHARE = 0.5  # of the network's tensors; fewer would be another architecture's weights
+_HUB_FILE = "model.safetensors"
+_PATIENCE = 5.0  # seconds
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -83,9 +88,38 @@ def _download(name: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(name, "model.safetensors"))
+        return Path(hf_hub_download(name, _HUB_FILE, local_files_only=True))
+    except Exception:  # noqa: BLE001  not there yet; the library has no base for what it raises
+        _reach_hub(name)
+    try:
+        with _silenced("huggingface_hub"):
+            return Path(hf_hub_download(name, _HUB_FILE))
     except Exception as error:
         raise TrainingFailed(
-            f"There is no file {name}, and the weights of that name cannot be had from the Hugging Face hub "
-            f"({type(error).__name__}). Without a network, name a safetensors file or an artifact folder."
+            f"The weights of {name} cannot be had from the Hugging Face hub: it has no file {_HUB_FILE} of that name "
+            "for everybody, or broke off. Look the name up there, or name a safetensors file or an artifact folder."
         ) from error
+
+
+def _reach_hub(name: str) -> None:
+    """Once: the library itself would try for half a minute."""
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_PATIENCE)
+    except Exception as error:
+        raise TrainingFailed(
+            f"There is no file {name}, and the weights of that name cannot be had from the Hugging Face hub: it cannot "
+            "be reached from here. Without a network, name a safetensors file or an artifact folder."
+        ) from error
+
+
+@contextmanager
+def _silenced(library: str) -> Iterator[None]:
+    logger = logging.getLogger(library)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,7 +1,7 @@
 """Which artifact on which engine, as the commands that judge models are told."""
 
+import re
 from argparse import ArgumentParser
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -11,13 +11,14 @@ from tqdm import tqdm
 from classifier_core.artifact import MANIFEST, Artifact, load_artifact
 from classifier_core.datasets.duplicates import group_near_duplicates
 from classifier_core.datasets.folder import Photo
-from classifier_core.datasets.splits import read_lists
 from classifier_core.engines import Device, EngineName, EngineSpec, Precision, usual_engine
 from classifier_core.errors import ArtifactInvalid
-from classifier_core.evaluation import Answered, Photos, answer_photos, never_learned
+from classifier_core.evaluation import Answered, Photos, answer_photos
 from recognizer.registry import artifact_store
 from recognizer.registry.configurations import chosen_spec, num_threads
 from recognizer.registry.models import RegisteredModel
+
+NAME = r"[\w.\-]+"  # of a registered model
 
 
 def add_engine_options(parser: ArgumentParser) -> None:
@@ -33,18 +34,6 @@ def add_test_option(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--split", type=Path, help="judge by the test photos of these lists only (see `dataset split`; a run has them)"
     )
-
-
-def doubts(artifacts: Sequence[Artifact], split: Path | None, root: Path) -> list[str]:
-    """A sentence for each of them that may have learned from the test photos of this split of `root`."""
-    if split is None:
-        return []
-    judges = read_lists(split, root).test
-    return [
-        f"{artifact.architecture} {artifact.sha256[:8]} was not made with this split and may have learned these photos."
-        for artifact in artifacts
-        if not never_learned(artifact, judges)
-    ]
 
 
 def name_of(data: Path, split: Path | None) -> str:
@@ -67,6 +56,8 @@ def find_artifact(name: str) -> Artifact:
         return load_artifact(found)
     if folder.exists():
         raise ArtifactInvalid(f"{folder} holds no artifact: {MANIFEST} is not there.")
+    if not re.fullmatch(NAME, name):
+        raise ArtifactInvalid(f"There is no folder {name}. Name an artifact's folder, a run's, or a model that serves.")
     model = RegisteredModel.objects.filter(name=name).first()
     version = model.desired_version() if model else None
     if version is None:

@@ -1,7 +1,11 @@
 """What a command says of its work: errors as one sentence, never a traceback; on a terminal, where it is."""
 
+import json
+import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -18,6 +22,13 @@ def in_a_sentence() -> Iterator[None]:
         raise CommandError(str(error)) from error
     except OSError as error:
         raise CommandError(f"A file cannot be read or written: {error}.") from error
+
+
+def tell_torchrun(sentence: str) -> None:
+    """Have torchrun, if it started this process, end its own report with the sentence."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if path:
+        Path(path).write_text(json.dumps({"message": sentence, "timestamp": int(time.time())}), encoding="utf-8")
 
 
 @contextmanager

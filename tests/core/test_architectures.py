@@ -64,6 +64,12 @@ def test_unknown_name_is_refused(name):
         build_model(name, num_classes=2)
 
 
+@pytest.mark.parametrize(("name", "words"), [("ResNet81", "Did you mean resnet"), ("qqqq", "families names one, too")])
+def test_unknown_name_is_answered_with_what_can_be_typed(name, words):
+    with pytest.raises(UnknownArchitecture, match=words):
+        build_model(name, num_classes=2)
+
+
 def test_every_listed_name_means_itself():
     names = list_architectures()
 

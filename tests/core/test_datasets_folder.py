@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from classifier_core.datasets.folder import load_dataset, passed_over
+from classifier_core.datasets.inspection import inspect_dataset
 from classifier_core.errors import DatasetInvalid
 from tests.photo_folders import picture, write_folder
 
@@ -26,6 +27,17 @@ def test_fingerprint_changes_with_bytes_name_and_label(tmp_path: Path) -> None:
 
     assert prints[0] == prints[1]
     assert len(set(prints)) == 3
+
+
+def test_link_to_nowhere_is_a_photo_that_cannot_be_read(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", {"a": 2, "b": 2})
+    (root / "a" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    dataset = load_dataset(root)
+
+    found = inspect_dataset(dataset)
+
+    assert [finding.path for finding in found.unreadable] == ["a/gone.png"]
+    assert found.fingerprint == dataset.fingerprint != dataset.only(dataset.photos[1:]).fingerprint
 
 
 def test_hidden_and_other_files_are_not_photos(tmp_path: Path) -> None:

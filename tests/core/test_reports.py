@@ -196,3 +196,11 @@ def test_data_figures_take_odd_classes(tmp_path):
     report.write(tmp_path / "report.html")
 
     assert len(Page(tmp_path / "report.html").all("svg")) == 5
+
+
+def test_size_of_many_photos_is_drawn_larger():
+    [axes] = plots.resolution_scatter([(10, 10)] * 9 + [(20, 10)]).axes
+
+    areas = axes.collections[0].get_sizes()
+    assert len(areas) == 2
+    assert areas[0] > areas[1]

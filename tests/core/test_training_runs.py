@@ -283,11 +283,16 @@ def test_ctrl_c_leaves_a_run_that_goes_on(split, tmp_path, monkeypatch):
         append(folder, figures)
 
     monkeypatch.setattr(run_folder, "append_log", interrupted)
-    with pytest.raises(TrainingFailed, match=r"1 of 3 epochs are done and kept in .*the same command goes on"):
-        train(tiny(), split, tmp_path / "run")
+    with pytest.raises(TrainingFailed, match=r"1 of 3 epochs are done and kept in .*the same command goes on") as stop:
+        train(tiny(), split, tmp_path / "run", packaging=Packaging(when_stopped=True))
+    assert "can be judged and served as it was best, after epoch 2" in str(stop.value)
+    artifact = load_artifact(tmp_path / "run" / "artifact")
+    assert artifact.provenance["interrupted_at_epoch"] == 1
+    assert artifact.load_known_rule() is None
     monkeypatch.undo()
     result = train(tiny(), split, tmp_path / "run")
     assert result.figures["epochs"] == 3
+    assert "interrupted_at_epoch" not in result.artifact.provenance
 
 
 def test_damaged_checkpoint_is_said_so(split, tmp_path, done):
@@ -436,10 +441,13 @@ class TestBrokenData:
     def test_unreadable_photos_are_counted(self, tmp_path):
         root = write_stripes(tmp_path / "photos", per_class=6)
         (root / "down" / "000.png").write_bytes(b"no photo")
+        (root / "down" / "001.png").unlink()
+        (root / "down" / "001.png").symlink_to(tmp_path / "nowhere.png")
         sentences = []
         result = train(tiny(epochs=1), split_by_number(root, num_val=2), tmp_path / "run", progress=sentences.append)
-        assert sentences[0] == "Left out, because they cannot be read: 1 of 18 photos (000.png)."
-        assert result.figures["parts"]["train"]["num_images"] == 11
+        assert sentences[0] == "Left out, because they cannot be read: 2 of 18 photos (000.png, 001.png)."
+        assert result.figures["parts"]["train"]["num_images"] == 10
+        assert len(read_lists(tmp_path / "run", root).train.photos) == 12
 
     def test_unreadable_test_photos_cost_the_figures_only(self, photos, tmp_path):
         root = write_stripes(tmp_path / "photos", per_class=8)

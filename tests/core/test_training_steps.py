@@ -1,6 +1,7 @@
 """What a training run is made of, piece by piece, on numbers that can be checked by hand."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -266,3 +267,18 @@ def test_weights_that_cannot_be_had_are_said_so(source, words, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(TrainingFailed, match=words):
         load_start(nn.Linear(2, 2), source)
+
+
+def test_hub_that_cannot_be_reached_is_tried_once(monkeypatch, caplog):
+    tries = []
+
+    def refuse(*_values: object, **_options: object) -> None:
+        tries.append(1)
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("huggingface_hub.get_session", lambda: SimpleNamespace(head=refuse))
+    with pytest.raises(TrainingFailed, match="cannot be reached from here") as told:
+        load_start(nn.Identity(), "nobody/nothing-of-this-name")
+    assert "Error" not in str(told.value)
+    assert len(tries) == 1
+    assert not caplog.records

@@ -1,12 +1,16 @@
 import io
 import json
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from classifier_core.datasets.archive import open_dataset
+from classifier_core.datasets.splits import read_lists
+from recognizer.training.tables import width_of
 from tests.photo_folders import write_folder
 from tests.tiny_artifact import build_tiny
 
@@ -59,6 +63,25 @@ def test_class_only_in_validation_is_a_warning_of_inspect(tmp_path: Path) -> Non
 
     assert "'c' has no photos in train (2 in val)" in said
     assert "2 pairs of the same photo in two parts of the split" in said
+
+
+@pytest.mark.parametrize("name", ["labels.json", "labels.html", "page.html", "device.html"])
+def test_report_is_written_over_nothing_else(tmp_path: Path, name: str) -> None:
+    root = write_folder(tmp_path / "data", {"a": 2, "b": 2})
+    (tmp_path / "labels.json").write_text('{"mine": 1}')
+    (tmp_path / "page.html").write_text("<title>Data set of mine</title>")
+    (tmp_path / "device.html").symlink_to("/dev/null")
+
+    with pytest.raises(CommandError, match="--report"):
+        dataset("inspect", root, "--no-features", "--report", tmp_path / name)
+    assert (tmp_path / "labels.json").read_text() == '{"mine": 1}'
+    assert (tmp_path / "page.html").read_text() == "<title>Data set of mine</title>"
+
+
+def test_report_is_written_over_its_older_self(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", {"a": 2, "b": 2})
+    for _ in range(2):
+        assert "The report" in dataset("inspect", root, "--no-features", "--report", tmp_path / "r.html")
 
 
 def test_clean_shows_first_and_moves_when_told(tmp_path: Path) -> None:
@@ -126,10 +149,10 @@ def test_impossible_limits_are_refused(tmp_path: Path, arguments: tuple[str, ...
     [
         ("inspect", "a zip of one, or a CSV"),
         ("import", "a zip of one, or a CSV"),
-        ("split", "for each class, or a CSV"),
-        ("clean", "for each class --"),
-        ("balance", "for each class --"),
-        ("augment", "for each class --"),
+        ("split", "a zip of one, or a CSV"),
+        ("clean", "a zip of one, or a CSV"),
+        ("balance", "a zip of one, or a CSV"),
+        ("augment", "a zip of one, or a CSV"),
     ],
 )
 def test_help_says_what_a_verb_takes(capsys: pytest.CaptureFixture[str], verb: str, takes: str) -> None:
@@ -155,6 +178,58 @@ def test_augment_writes_flips(tmp_path: Path) -> None:
     dataset("augment", root, "--least", 5, "--apply")
 
     assert files(root / "b") == ["000.flip.jpg", "000.png", "001.flip.jpg", "001.png", "002.png"]
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    root = write_folder(tmp_path / "data", {"a": 8, "香蕉": 3})
+    (root / "a" / "000.png").write_bytes(b"text")
+    return Path(shutil.make_archive(str(tmp_path / "waste"), "zip", tmp_path, "data"))
+
+
+def test_zip_is_changed_in_a_new_folder(tmp_path: Path, packed: Path) -> None:
+    before, out = packed.read_bytes(), tmp_path / "out"
+
+    assert "2 photos would be written" in dataset("augment", packed, "--least", 5, "--out", out)
+    assert not out.exists()
+    said = dataset("augment", packed, "--least", 5, "--out", out, "--apply")
+    assert "10 photos were copied to" in said
+    assert "1 that cannot be read were left out" in said
+    assert files(out / "香蕉") == ["000.flip.jpg", "000.png", "001.flip.jpg", "001.png", "002.png"]
+    assert packed.read_bytes() == before
+
+
+def test_csv_is_cleaned_and_balanced_in_a_new_folder(tmp_path: Path) -> None:
+    write_folder(tmp_path / "all", {"x": 6})
+    (tmp_path / "labels.csv").write_text("".join(f"all/x/00{n}.png,{'a' if n < 4 else 'b'}\n" for n in range(6)))
+
+    dataset("balance", tmp_path / "labels.csv", "--most", 3, "--out", tmp_path / "out", "--apply")
+    dataset("clean", tmp_path / "labels.csv", "--min-side", 10, "--out", tmp_path / "clean", "--apply")
+
+    assert [len(files(tmp_path / "out" / label)) for label in "ab"] == [3, 2]
+    assert len(files(tmp_path / "out-quarantine")) == 2  # with the list
+    assert len(files(tmp_path / "clean")) == len(files(tmp_path / "all")) == 6
+
+
+def test_split_of_a_zip_names_photos_inside_it(tmp_path: Path) -> None:
+    write_folder(tmp_path / "data", {"a": 9, "香蕉": 9})
+    packed, lists = shutil.make_archive(str(tmp_path / "waste"), "zip", tmp_path, "data"), tmp_path / "lists"
+
+    said = dataset("split", packed, lists, "--no-features").splitlines()
+
+    assert len({width_of(line) for line in said[:4]}) == 1  # the columns stand under each other
+    with open_dataset(packed) as opened:
+        assert sum(len(part.photos) for part in read_lists(lists, opened.root).parts().values()) == 18
+
+
+def test_inspect_of_a_csv_passes_no_neighbours_over(tmp_path: Path) -> None:
+    write_folder(tmp_path / "all", {"x": 4})
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "labels.csv").write_text("".join(f"all/x/00{n}.png,{'ab'[n % 2]}\n" for n in range(4)))
+
+    assert "passed over" not in dataset(
+        "inspect", tmp_path / "labels.csv", "--no-features", "--report", tmp_path / "r.html"
+    )
 
 
 def test_split_is_kept_when_photos_come(tmp_path: Path) -> None:
@@ -194,7 +269,9 @@ def test_import_of_a_csv_makes_a_folder(tmp_path: Path) -> None:
         (("split", "good.zip", "lists"), "not a zip that can be read"),
         (("balance", "good"), "Say how many photos"),
         (("import", "good", "one"), "is there already"),
-        (("clean", "good.csv"), "is not a folder"),
+        (("clean", "good.csv"), "Name a new folder for the changed photos with --out"),
+        (("inspect", "one.zip"), "one.zip has only one class"),
+        (("inspect", "unreadable.zip", "--no-features"), "unreadable.zip: none of the 2 photos can be read"),
     ],
 )
 def test_broken_data_ends_in_one_sentence(
@@ -206,6 +283,8 @@ def test_broken_data_ends_in_one_sentence(
     for path in write_folder(tmp_path / "unreadable", {"a": 1, "b": 1}).rglob("*.png"):
         path.write_bytes(b"text")
     (tmp_path / "good.zip").write_bytes(b"text")
+    shutil.make_archive("one", "zip", "one")
+    shutil.make_archive("unreadable", "zip", "unreadable")
     (tmp_path / "good.csv").write_text("good/a/000.png,a\ngood/b/000.png,b\n")
 
     with pytest.raises(CommandError, match=words):

@@ -54,15 +54,17 @@ def photos(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def evaluated(artifact, photos, tmp_path_factory) -> tuple[Path, str]:
+def evaluated(artifact, photos, tmp_path_factory, django_db_setup, django_db_blocker) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("evaluated") / "out"
-    return out, call("evaluate", artifact, photos, "--out", out, "--engine", "openvino")
+    with django_db_blocker.unblock():
+        return out, call("evaluate", artifact, photos, "--out", out, "--engine", "openvino")
 
 
 def test_evaluation_says_the_figures_and_leaves_the_files(evaluated):
     out, said = evaluated
 
     assert "of 16 photos are answered right (95 % interval" in said
+    assert "1 folder is no class of the model, and the photos count as strangers: bicycle." in said
     assert "Of 2 photos of none of the classes" in said
     assert "1 files cannot be read" in said
     assert sorted(path.name for path in out.iterdir()) == ["figures", "metrics.json", "predictions.csv", "report.html"]
@@ -105,7 +107,7 @@ def test_photos_without_folders_have_no_label(artifact, tmp_path):
 
 
 def test_name_that_is_a_formula_runs_in_no_spreadsheet(artifact, tmp_path):
-    write_folder(tmp_path / "data", {"=HYPERLINK(0)": 1})
+    write_folder(tmp_path / "data", {"=HYPERLINK(0)": 1, "apple": 1})
 
     call("evaluate", artifact, tmp_path / "data", "--out", tmp_path / "out", "--engine", "torch")
 
@@ -130,6 +132,7 @@ def test_zip_is_evaluated(artifact, photos, tmp_path):
         ("{artifact}", "empty", "holds no photos"),
         ("{artifact}", "broken", "Not one photo could be read"),
         ("nothing", "empty", "neither a folder nor a model"),
+        ("no/thing", "empty", "There is no folder no/thing"),
         ("empty", "empty", "holds no artifact"),
     ],
 )
@@ -216,7 +219,8 @@ def test_zoo_is_one_table(zoo):
     lines = [line for line in said.splitlines() if line.startswith("tiny")]
 
     # The loaded one was trained on the same split, by another run: its test photos are those of this one.
-    assert sorted(line.split("  ")[0] for line in lines) == ["tiny", "tiny, artifact", "tiny, pretrained"]
+    loaded = zoo[0].parent / "first" / "runs" / "tiny-scratch" / "artifact"
+    assert sorted(line.split("  ")[0] for line in lines) == ["tiny", f"tiny, artifact, {loaded}", "tiny, pretrained"]
     assert "There is no architecture named 'nonsense'" in said
     entries = json.loads((out / "zoo.json").read_bytes())["entries"]
     assert [len(entry["course"]) for entry in entries] == [12, 12, 0]
@@ -249,7 +253,7 @@ def test_zoo_says_which_figures_cannot_be_compared(zoo, stripes, tmp_path):
     said = call("zoo", "--data", stripes, "--split-seed", 5, "--out", tmp_path / "out", "--load", run, run / "artifact")
 
     assert "was judged by other photos" in said
-    assert "tiny, artifact (may have learned these photos)" in said
+    assert f"tiny, artifact, {run / 'artifact'} (may have learned these photos)" in said
 
 
 def test_zoo_that_is_stopped_trains_no_other(stripes, tmp_path, monkeypatch):
@@ -283,8 +287,21 @@ def test_split_that_the_model_was_not_made_with_is_told(run, stripes, tmp_path):
     own = call("evaluate", run, stripes, "--split", run, "--out", tmp_path / "own-test")
     other = call("evaluate", run, stripes, "--split", tmp_path / "other", "--out", tmp_path / "other-test")
 
-    assert "may have learned these photos" not in own
-    assert "may have learned these photos" in other
+    assert "learned from" not in own
+    assert "learned from photos with the names of" in other
+
+
+def test_photos_that_a_model_learned_from_are_counted(run, stripes, tmp_path):
+    num_learned = len((run / "train.txt").read_text().splitlines())
+    words = f"learned from {num_learned} of these 72 photos: the figures are too good"
+
+    assert words in call("evaluate", run, stripes, "--out", tmp_path / "out", "--engine", "torch")
+    assert words in call("compare", run, run, stripes, "--out", tmp_path / "both", "--engine", "torch")
+    assert words in call("export", run, "--format", "onnx", "--data", stripes, "--out", tmp_path / "onnx")
+
+
+def test_model_that_does_not_know_what_it_learned_from_says_so(evaluated):
+    assert "does not say which photos it learned from: whether these are among them cannot be known." in evaluated[1]
 
 
 def test_split_of_a_zip(run, stripes, tmp_path):
@@ -353,3 +370,30 @@ def test_machine_of_one_precision_certifies_nothing(artifact, photos, monkeypatc
 
     with pytest.raises(CommandError, match="float32 only"):
         call("certify", artifact, "--data", photos)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("evaluate", 1), ("compare", 2), ("export", 1, "--format", "int8", "--data")], ids=lambda one: one[0]
+)
+def test_folders_of_other_classes_are_said_to_be_that(artifact, tmp_path, arguments):
+    root = write_folder(tmp_path / "data", {"aple": 2, "banan": 2})
+    verb, count, *options = arguments
+
+    words = "the folders are aple, banan, its classes are apple, banana, cherry"
+    with pytest.raises(CommandError, match=words):
+        call(verb, *[artifact] * count, *options, root, "--out", tmp_path / "out")
+
+
+def test_photos_of_none_of_the_classes_may_lie_in_any_folders(artifact, tmp_path):
+    root = write_folder(tmp_path / "data", {"bicycle": 2, "apple": 1})
+
+    said = call("evaluate", artifact, root, "--unlabelled", "--out", tmp_path / "out", "--engine", "torch")
+
+    assert "Of 3 photos of none of the classes" in said
+
+
+def test_models_that_share_no_class_are_not_compared(artifact, run, tmp_path):
+    root = write_folder(tmp_path / "data", {"apple": 2, "down": 2})
+
+    with pytest.raises(CommandError, match="a class that both models know"):
+        call("compare", artifact, run, root, "--out", tmp_path / "out", "--engine", "torch")

@@ -128,6 +128,14 @@ def test_data_that_are_not_there(tmp_path):
         train(tmp_path / "nowhere", "--folder", str(tmp_path / "run"))
 
 
+def test_torchrun_is_given_the_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+
+    with pytest.raises(CommandError, match="is not there"):
+        train(tmp_path / "nowhere")
+    assert "nowhere is not there. Name" in json.loads((tmp_path / "error.json").read_bytes())["message"]
+
+
 def test_folder_that_cannot_be_written(photos, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(CommandError, match="cannot be read or written"):

@@ -97,10 +97,10 @@ def _some(photos: "Photos") -> "Photos":
 
 def _views(artifact: "Artifact", photos: "Photos") -> Iterator[tuple[list["Pixels"], int]]:
     from classifier_core.crops import corner_crops
-    from classifier_core.evaluation import label_indices
+    from classifier_core.evaluation import class_indices
     from classifier_core.images import decode
 
-    indices, apply = label_indices(artifact), artifact.preprocessing.apply
+    indices, apply = class_indices(artifact, {label for _, label in photos}), artifact.preprocessing.apply
     for path, label in photos:
         with suppress(ImageRefused, ImageUndecodable):  # as when models are judged: it counts for neither
             if label in indices:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand
 
 from classifier_core.errors import ClassifierError
 from recognizer.training.complaints import in_a_sentence
+from recognizer.training.tables import padded
 
 if TYPE_CHECKING:
     from classifier_core.comparison import Comparison
@@ -56,15 +57,17 @@ class Command(BaseCommand):
     ) -> None:
         from classifier_core import durable
         from classifier_core.comparison import compare_answers
-        from classifier_core.evaluation import open_photos
+        from classifier_core.evaluation import open_photos, strange_labels
         from classifier_core.reports.comparison import write_comparison
-        from recognizer.training import answering
+        from recognizer.training import answering, learned
 
         artifacts = [answering.find_artifact(name) for name in names]
         title = answering.name_of(data, split)
         out = out or Path(f"{title}-comparison")
         with open_photos(data, split=split) as (root, photos):
-            doubts = answering.doubts(artifacts, split, root)
+            for one in artifacts:
+                strange_labels(one, photos)
+            doubts = learned.doubts(artifacts, photos, root)
             a, b = (
                 answering.answer(one, photos, answering.engine_spec(one, **options), bar=verbosity > 0)
                 for one in artifacts
@@ -73,6 +76,8 @@ class Command(BaseCommand):
                 raise ClassifierError("One of the models cannot read photos that the other can. Take these out first.")
             labels, targets, indices = _shared(a, b)
             ours = targets >= 0
+            if not ours.any():
+                raise ClassifierError(_nothing_shared(a, b))
             groups = np.asarray(answering.near_duplicates(a))[ours].tolist()
             answers = [index[ours] for index in indices]
             found = compare_answers(targets[ours], *answers, labels=labels, groups=groups)
@@ -93,6 +98,13 @@ def _shared(a: "Answered", b: "Answered") -> tuple[list[str], Any, list[Any]]:
     # An answer that only one model can give counts as wrong for it, as it would in use.
     answers = [np.array([index.get(one.scores[0].label, -1) for one in each.answers], np.int64) for each in (a, b)]
     return labels, of_a, answers
+
+
+def _nothing_shared(a: "Answered", b: "Answered") -> str:
+    from classifier_core.evaluation import listed
+
+    knows = " ".join(f"{name} knows {listed(one.keys)}." for name, one in (("A", a), ("B", b)))
+    return f"No photo shows a class that both models know. {knows} Name models and photos that share some."
 
 
 def _pictures(
@@ -117,5 +129,5 @@ def _told(found: "Comparison") -> Iterator[str]:
     yield f"Only B right: {found.gained}; only A right: {found.lost}; McNemar p = {found.p_value:.3g}."
     for one in found.classes:
         if one.gained or one.lost:
-            yield f"  {one.label:20} {one.recall_a:.3f} -> {one.recall_b:.3f}  (+{one.gained} -{one.lost})"
+            yield f"  {padded(one.label, 20)} {one.recall_a:.3f} -> {one.recall_b:.3f}  (+{one.gained} -{one.lost})"
     yield found.verdict

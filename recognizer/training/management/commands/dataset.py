@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand
 from classifier_core.errors import DatasetInvalid
 from recognizer.training.alike import add_features_options, group_alike, looking_artifact
 from recognizer.training.complaints import in_a_sentence
+from recognizer.training.tables import padded, width_of
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -31,13 +32,15 @@ EXAMPLES = """examples:
   python manage.py dataset clean photos/cars --min-side 100 --max-aspect 2 --duplicates --apply
   python manage.py dataset balance photos/cars --most 200 --least 100 --apply
   python manage.py dataset augment photos/cars --least 100 --apply
+  python manage.py dataset augment waste.zip --least 100 --out photos/waste --apply
   python manage.py dataset split photos/cars photos/cars-split
 
-DATA is a folder with a folder of photos for each class. inspect and import also take a zip of one or a CSV of
-path,label; split also takes a CSV. clean, balance and augment change a folder: they only say what they would do until
---apply, and delete nothing.
+DATA is a folder with a folder of photos for each class, a zip of one, or a CSV of path,label. clean, balance and
+augment change a folder, or with --out a copy of it, of a zip or of what a CSV names: they only say what they would do
+until --apply, and delete nothing. The lists of split name photos below the folder, inside the zip, or as the CSV does.
 """
-FOLDER = "a folder with a folder of photos for each class"
+DATA = "a folder with a folder of photos for each class, a zip of one, or a CSV of path,label"
+CHANGES = ("clean", "balance", "augment")
 
 
 class Command(BaseCommand):
@@ -67,7 +70,26 @@ class Command(BaseCommand):
 
         min_labels = 1 if options.get("model") else 2  # one class can be added to those that a model has
         with in_a_sentence(), open_dataset(data, min_labels=min_labels) as dataset:
-            verbs[verb](data, dataset, **options)
+            subject = self._changeable(data, dataset, **options) if verb in CHANGES else (data, dataset)
+            verbs[verb](*subject, **options)
+
+    def _changeable(
+        self, data: Path, dataset: "Dataset", *, out: Path | None, apply: bool, **_: Any
+    ) -> "tuple[Path, Dataset]":
+        """The folder to change: what was named, or a copy of it in a new folder; that is made when it is changed."""
+        from classifier_core.datasets.changes import import_dataset
+        from classifier_core.datasets.folder import load_dataset
+
+        if out is None and data.is_dir():
+            return data, dataset
+        if out is None:
+            raise DatasetInvalid(f"{data} stays as it is. Name a new folder for the changed photos with --out.")
+        if not apply:
+            return out, dataset
+        left_out = len(dataset.photos) - len(import_dataset(dataset, out, skip_unreadable=True).photos)
+        words = f" {left_out} that cannot be read were left out." if left_out else ""
+        self.stdout.write(f"{len(dataset.photos) - left_out} photos were copied to {out}.{words}")
+        return out, load_dataset(out)
 
     def _inspect(
         self,
@@ -82,12 +104,13 @@ class Command(BaseCommand):
         **_: Any,
     ) -> None:
         from classifier_core.datasets.inspection import inspect_dataset
-        from classifier_core.datasets.inspection_report import write_report
+        from classifier_core.datasets.inspection_report import check_report, write_report
 
-        seen_by = looking_artifact(artifact) if features else None
-        found = inspect_dataset(dataset, artifact=seen_by, split=_existing_split(dataset, split), seed=seed)
         name = data.resolve().stem
         path = report or Path(f"inspection-{name}.html")
+        check_report(path)  # before minutes of looking
+        seen_by = looking_artifact(artifact) if features else None
+        found = inspect_dataset(dataset, artifact=seen_by, split=_existing_split(dataset, split), seed=seed)
         beside = write_report(found, dataset, path, name=name, seed=seed)
         self.stdout.write(f"{found.num_photos} photos of {len(found.counts)} classes.")
         for sentence in found.advice:
@@ -106,7 +129,6 @@ class Command(BaseCommand):
     ) -> None:
         from classifier_core.datasets.changes import plan_cleaning
 
-        _require_folder(data)
         moves = plan_cleaning(dataset, min_side=min_side, max_aspect=max_aspect, duplicates=duplicates)
         self._move(data, dataset, moves, **options)
 
@@ -115,7 +137,6 @@ class Command(BaseCommand):
     ) -> None:
         from classifier_core.datasets.changes import plan_capping, plan_oversampling
 
-        _require_folder(data)
         if most is None and least is None:
             raise DatasetInvalid("Say how many photos a class may have: --most, --least, or both.")
         if most is not None and least is not None and least > most:
@@ -128,7 +149,6 @@ class Command(BaseCommand):
     def _augment(self, data: Path, dataset: "Dataset", *, least: int, **options: Any) -> None:
         from classifier_core.datasets.changes import plan_flips
 
-        _require_folder(data)
         self._copy(plan_flips(dataset, least=least), dataset, **options)
 
     def _split(
@@ -137,7 +157,6 @@ class Command(BaseCommand):
         from classifier_core.datasets.disk import writing
         from classifier_core.datasets.splits import split_dataset, warnings_of, write_lists
 
-        _refuse_zip(data)
         previous = _previous(dataset, folder)
         if previous:
             keep = "their photos keep their parts; --val, --test and --seed only place new ones"
@@ -225,7 +244,7 @@ class Command(BaseCommand):
 
 def _add_inspect(verbs: "Verbs") -> None:
     words = "write a report with pictures and advice; changes nothing"
-    verb = _add_verb(verbs, "inspect", words, data=f"{FOLDER}, a zip of one, or a CSV of path,label")
+    verb = _add_verb(verbs, "inspect", words)
     verb.add_argument("--report", type=Path, help="the HTML file to write; default: inspection-NAME.html")
     verb.add_argument("--split", type=Path, help="folder with train.txt, val.txt and test.txt, to look across")
     verb.add_argument("--seed", type=int, default=0)
@@ -233,7 +252,7 @@ def _add_inspect(verbs: "Verbs") -> None:
 
 
 def _add_clean(verbs: "Verbs") -> None:
-    verb = _add_verb(verbs, "clean", "move out photos that cannot be read, and those outside of limits", data=FOLDER)
+    verb = _add_verb(verbs, "clean", "move out photos that cannot be read, and those outside of limits")
     verb.add_argument("--min-side", type=_side, default=0, help="pixels that the shorter side must have")
     verb.add_argument("--max-aspect", type=_aspect, default=0, help="how many times as long as wide a photo may be")
     verb.add_argument("--duplicates", action="store_true", help="keep one of photos that are the same or nearly")
@@ -243,7 +262,7 @@ def _add_clean(verbs: "Verbs") -> None:
 
 def _add_balance(verbs: "Verbs") -> None:
     words = "move surplus photos of large classes out, copy those of small ones"
-    verb = _add_verb(verbs, "balance", words, data=FOLDER)
+    verb = _add_verb(verbs, "balance", words)
     verb.add_argument("--most", type=_count, help="photos that a class may have")
     verb.add_argument("--least", type=_count, help="photos that a class shall have; copies fill it up")
     verb.add_argument("--seed", type=int, default=0)
@@ -252,14 +271,14 @@ def _add_balance(verbs: "Verbs") -> None:
 
 
 def _add_augment(verbs: "Verbs") -> None:
-    verb = _add_verb(verbs, "augment", "write mirror images for small classes", data=FOLDER)
+    verb = _add_verb(verbs, "augment", "write mirror images for small classes")
     verb.add_argument("--least", type=_count, required=True, help="photos that a class shall have")
     _add_apply(verb)
 
 
 def _add_split(verbs: "Verbs") -> None:
     words = "write train.txt, val.txt and test.txt; near-duplicates stay together"
-    verb = _add_verb(verbs, "split", words, data=f"{FOLDER}, or a CSV of path,label")
+    verb = _add_verb(verbs, "split", words)
     verb.add_argument(
         "folder", type=Path, help="for the lists; when they are there, photos stay in their part and new ones are added"
     )
@@ -271,7 +290,7 @@ def _add_split(verbs: "Verbs") -> None:
 
 def _add_import(verbs: "Verbs") -> None:
     words = "copy a checked folder, zip or CSV into a new folder, or give it to a model"
-    verb = _add_verb(verbs, "import", words, data=f"{FOLDER}, a zip of one, or a CSV of path,label")
+    verb = _add_verb(verbs, "import", words)
     verb.add_argument("target", type=Path, nargs="?", help="the new folder")
     verb.add_argument("--skip-unreadable", action="store_true", help="leave out what cannot be read")
     verb.add_argument("--model", help="make the photos base photos of this registered model instead")
@@ -279,11 +298,11 @@ def _add_import(verbs: "Verbs") -> None:
     verb.add_argument("--new-model", action="store_true", help="make the model and its classes, too")
 
 
-def _add_verb(verbs: "Verbs", name: str, words: str, *, data: str) -> ArgumentParser:
+def _add_verb(verbs: "Verbs", name: str, words: str) -> ArgumentParser:
     verb: ArgumentParser = verbs.add_parser(name, help=words, description=words.capitalize() + ".")
     verb.formatter_class = RawDescriptionHelpFormatter
     verb.epilog = "example:\n" + next(line for line in EXAMPLES.splitlines() if f"dataset {name} " in line)
-    verb.add_argument("data", type=Path, help=data)
+    verb.add_argument("data", type=Path, help=DATA)
     return verb
 
 
@@ -292,6 +311,7 @@ def _add_quarantine(verb: ArgumentParser) -> None:
 
 
 def _add_apply(verb: ArgumentParser) -> None:
+    verb.add_argument("--out", type=Path, help="change a copy in this new folder; a zip or a CSV needs one")
     verb.add_argument("--apply", action="store_true", help="do it; without, only say what would be done")
 
 
@@ -346,23 +366,13 @@ def _groups(dataset: "Dataset", *, features: bool, artifact: Path | None) -> lis
 
 
 def _split_in_words(split: "Split", dataset: "Dataset", groups: Sequence[int]) -> Iterator[str]:
-    width = max(len(label) for label in dataset.labels)
+    width = max(map(width_of, dataset.labels))
     counts = {name: part.count() for name, part in split.parts().items()}
     yield f"{'':{width}} {'train':>7} {'val':>7} {'test':>7}"
     for label in dataset.labels:
-        yield f"{label:{width}} " + " ".join(f"{count[label]:7}" for count in counts.values())
+        yield f"{padded(label, width)} " + " ".join(f"{count[label]:7}" for count in counts.values())
     yield f"{'':{width}} " + " ".join(f"{sum(count.values()):7}" for count in counts.values())
     yield f"{len(dataset.photos)} photos in {len(set(groups))} groups of near-duplicates; a group is in one part."
     left_out = len(dataset.photos) - sum(sum(count.values()) for count in counts.values())
     if left_out:
         yield f"{left_out} new photos are left out: each resembles photos of two parts and would mix them."
-
-
-def _require_folder(data: Path) -> None:
-    if not data.is_dir():
-        raise DatasetInvalid(f"{data} is not a folder, and only folders are changed. Make one with `dataset import`.")
-
-
-def _refuse_zip(data: Path) -> None:
-    if data.suffix.lower() == ".zip" and data.is_file():
-        raise DatasetInvalid(f"{data} is a zip; lists name files on disk. Make a folder with `dataset import`.")

@@ -1,7 +1,7 @@
 """`manage.py export`: a model as one ONNX file for other programs, with proof of what it answers."""
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,11 +64,12 @@ class Command(BaseCommand):
     ) -> None:
         from classifier_core.engines import EngineSpec, load_engine
         from classifier_core.engines.graph import load_graph
-        from classifier_core.evaluation import label_indices, open_photos
+        from classifier_core.evaluation import open_photos
         from classifier_core.export import exported
         from classifier_core.portable import build_portable, certify, save_portable
         from classifier_core.quantisation import quantise
         from recognizer.registry.configurations import num_threads
+        from recognizer.training import learned
         from recognizer.training.answering import find_artifact
 
         artifact = find_artifact(name)
@@ -78,8 +79,9 @@ class Command(BaseCommand):
         with exported(artifact, num_threads=num_threads()) as ready:
             graph, num_drawn = build_portable(load_graph(ready).onnx, artifact), 0
         reference = load_engine(artifact, EngineSpec("torch"), num_threads=num_threads())
-        with open_photos(data, split=split) as (_root, photos):
-            ours: Sequence[tuple[Path, str]] = [photo for photo in photos if photo[1] in label_indices(artifact)]
+        with open_photos(data, split=split) as (root, photos):
+            doubts = learned.doubts([artifact], photos, root)
+            ours: Photos = _of_classes(artifact, photos)
             if format == "int8":
                 drawn, ours = _draw(artifact, ours, data=data, split=split, calibration=calibration)
                 graph, num_drawn = quantise(graph, drawn), len(drawn)
@@ -89,9 +91,11 @@ class Command(BaseCommand):
             certificate.check()
         made_with = {"format": format, "num_calibration_photos": num_drawn}
         save_portable(out, graph, artifact, certificate, made_with=made_with)
-        self._tell(certificate, out, len(graph))
+        self._tell(certificate, out, num_bytes=len(graph), doubts=doubts)
 
-    def _tell(self, certificate: "Certificate", out: Path, num_bytes: int) -> None:
+    def _tell(self, certificate: "Certificate", out: Path, *, num_bytes: int, doubts: list[str]) -> None:
+        for sentence in doubts:
+            self.stdout.write(sentence)
         parity = certificate.parity
         self.stdout.write(
             f"Top-1 {parity.top1_agreement:.2%} the same as torch in float32 on {certificate.num_photos} photos, "
@@ -103,6 +107,15 @@ class Command(BaseCommand):
             f"{certificate.num_threads} threads; {num_bytes / 1e6:.1f} MB."
         )
         self.stdout.write(f"Look at {out / 'certificate.json'}")
+
+
+def _of_classes(artifact: "Artifact", photos: "Photos") -> "Photos":
+    """The photos of the model's classes. Raises DatasetInvalid when there is not one."""
+    from classifier_core.evaluation import class_indices, strange_labels
+
+    strange_labels(artifact, photos)
+    known = class_indices(artifact, {label for _, label in photos})
+    return [photo for photo in photos if photo[1] in known]
 
 
 def _draw(
@@ -128,8 +141,8 @@ def _shuffled(photos: "Photos") -> list[tuple[Path, str]]:
 
 
 def _with_targets(artifact: "Artifact", photos: "Photos") -> Iterator[tuple["Pixels", int]]:
-    from classifier_core.evaluation import label_indices, readable_pixels
+    from classifier_core.evaluation import class_indices, readable_pixels
 
-    indices = label_indices(artifact)
+    indices = class_indices(artifact, {label for _, label in photos})
     for at, pixels in readable_pixels(artifact, photos):
         yield pixels, indices[photos[at][1]]

@@ -16,7 +16,7 @@ from classifier_core.errors import TrainingFailed
 from classifier_core.known import MAX_VECTORS
 from classifier_core.training import config as choices
 from classifier_core.training.config import TrainConfig
-from recognizer.training.complaints import in_a_sentence
+from recognizer.training.complaints import in_a_sentence, tell_torchrun
 
 if TYPE_CHECKING:
     from classifier_core.training.packing import Packaging
@@ -52,6 +52,9 @@ class Command(BaseCommand):
         try:
             with in_a_sentence():
                 self._train(data, **options)
+        except CommandError as error:
+            tell_torchrun(str(error))
+            raise
         except KeyboardInterrupt:
             raise CommandError("Stopped. The same command goes on after the last finished epoch.") from None
 
@@ -176,7 +179,7 @@ def _packaging(*, names: Path | None, half: bool, strangers: Path | None, num_kn
     from classifier_core.training.packing import Packaging
 
     named = _read_names(names) if names else {}
-    return Packaging(named, half=half, strangers=strangers, num_known=num_known)
+    return Packaging(named, half=half, strangers=strangers, num_known=num_known, when_stopped=True)
 
 
 def _run_folder(data: Path, config: TrainConfig, **options: Any) -> Path:

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -12,6 +12,7 @@ from classifier_core.errors import ClassifierError, TrainingFailed, TrainingStop
 from classifier_core.training import config as choices
 from classifier_core.training.config import TrainConfig
 from recognizer.training.complaints import in_a_sentence
+from recognizer.training.tables import padded, width_of
 
 if TYPE_CHECKING:
     from classifier_core.datasets.splits import Split
@@ -116,9 +117,10 @@ class Command(BaseCommand):
         for name in names:
             try:
                 if (Path(name) / "results.json").is_file():
-                    yield name, describe_run(read_result(Path(name)), judges, num_threads=num_threads())
+                    entry = describe_run(read_result(Path(name)), judges, num_threads=num_threads())
                 else:
-                    yield name, describe_artifact(find_artifact(name), judges, num_threads=num_threads())
+                    entry = describe_artifact(find_artifact(name), judges, num_threads=num_threads())
+                yield name, replace(entry, source=name)
             except ClassifierError as error:
                 self.stderr.write(f"{name}: {error}")
                 yield name, str(error)
@@ -161,7 +163,7 @@ def _weights(pair: str) -> tuple[str, str]:
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
+        cells = [padded(first, widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
         yield "  ".join(cells).rstrip()
