@@ -27,6 +27,16 @@ def test_new_class_is_added_with_both_names(client: Client) -> None:
     assert (label.model, label.names) == (model, {"en": "Dragon fruit", "zh": "火龙果"})
 
 
+def test_emptied_name_is_kept_no_more(admin_client: Client) -> None:
+    labelled_version()
+    banana = Label.objects.get(key="banana")
+
+    admin_client.post(f"{LABELS}{banana.pk}/change/", {"english": "Banana", "chinese": " "})
+
+    banana.refresh_from_db()
+    assert banana.names == {"en": "Banana"}
+
+
 def test_taken_key_is_said_on_the_form(admin_client: Client) -> None:
     model = labelled_version().model
 
