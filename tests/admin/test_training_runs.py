@@ -10,10 +10,12 @@ from django.test.utils import CaptureQueriesContext
 
 from recognizer.predictions.erasure import erase
 from recognizer.registry.models import LearnedPhoto, RegisteredModel, RemovedArtifact
+from recognizer.registry.promotion import promote
 from recognizer.training import bell
 from recognizer.training.models import DatasetSnapshot
 from recognizer.training.run_models import TrainingRun
 from tests.admin.rows import said, staff
+from tests.registry_rows import registered_version
 from tests.training.run_rows import CURVES, asked, ended_run, ready_snapshot, write_report
 from tests.training.snapshot_rows import frozen, photo_bytes, reviewed
 
@@ -253,3 +255,13 @@ def test_list_needs_as_many_queries_for_many_runs(client: Client, snapshot: Data
         counts.append(len(queries))
 
     assert counts[0] == counts[1]
+
+
+def test_first_candidate_is_promoted_from_its_run(admin_client: Client, snapshot: DatasetSnapshot):
+    version = registered_version("veg")
+    run = ended_run(ready_snapshot(version.model), candidate=version)
+
+    assert "Promote veg v1 (first)" in page(admin_client, run)
+
+    promote(version, by=None)
+    assert "(first)" not in page(admin_client, run)

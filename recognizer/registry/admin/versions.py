@@ -6,13 +6,14 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
-from recognizer.registry.admin.asking import Question, ask, is_answered
+from recognizer.registry.admin.asking import Question, ask, is_answered, own_page
 from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, StaffRequest, percent, pretty
 from recognizer.registry.admin.models import ReasonForm
 from recognizer.registry.admin.served import served_urls
@@ -83,7 +84,14 @@ class ModelVersionAdmin(HistoryAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
-        drawn: dict[str, Any] = {"may_judge": request.user.has_perm("registry.add_judgement")}
+        serving = row.model.desired_version() if row else None
+        is_other = row is not None and serving != row and not row.is_removed
+        drawn: dict[str, Any] = {
+            "serves": row is not None and serving == row,
+            "is_first": serving is None,
+            "may_judge": is_other and serving is not None and request.user.has_perm("registry.add_judgement"),
+            "may_promote": is_other and self.has_promote_permission(request),
+        }
         if row and request.user.has_perm("registry.view_judgement"):
             newest = row.judgements.select_related("candidate__model", "serving__model")
             drawn["judgements"] = newest.defer("figures", "flipped", "rules")[:MAX_JUDGEMENTS]
@@ -121,21 +129,28 @@ class ModelVersionAdmin(HistoryAdmin):
             messages.error(request, "Choose one version: only one can serve.")
             return None
         version = queryset.select_related("model").get()
-        form = PromoteForm(request.POST if is_answered(request) else None)
+        form = _form_for(version)(request.POST if is_answered(request) else None)
         if not form.is_valid() or not _try_promote(request, version, form.cleaned_data):
             return ask(self, request, rows=[version], question=_question(version), form=form)
-        return None
+        page = own_page(self, request)
+        return redirect(page) if page else None
+
+
+def _form_for(version: ModelVersion) -> type[ReasonForm]:
+    """Where nothing serves there is no gate to force."""
+    return PromoteForm if version.model.desired_version() else ReasonForm
 
 
 def _question(version: ModelVersion) -> Question:
     serving = version.model.desired_version()
-    text = f"{version} answers from now on, instead of {serving or 'nothing'}. Workers follow within seconds."
+    first = "" if serving else " It is the first, so there is nothing to compare it with."
+    text = f"{version} answers from now on, instead of {serving or 'nothing'}.{first} Workers follow within seconds."
     return Question(title=f"Promote {version}", text=text, button="Promote", warning=version.skipped_checks)
 
 
 def _try_promote(request: StaffRequest, version: ModelVersion, answer: dict[str, Any]) -> bool:
     try:
-        promote(version, by=request.user, reason=answer["reason"], force=answer["force"])
+        promote(version, by=request.user, reason=answer["reason"], force=answer.get("force", False))
     except PromotionRefused as refused:
         messages.error(request, str(refused))
         return False

@@ -236,6 +236,11 @@ def _may_change(request: HttpRequest) -> bool:
     return request.user.has_perm("training.change_trainingrun")
 
 
+def _may_promote_first(request: HttpRequest, candidate: ModelVersion) -> bool:
+    rights = ("registry.add_promotion", "registry.view_modelversion")
+    return request.user.has_perms(rights) and not candidate.is_removed and candidate.model.desired_version() is None
+
+
 def _to_page(run: TrainingRun) -> HttpResponseRedirect:
     return redirect("admin:training_trainingrun_change", run.pk)
 
@@ -254,6 +259,7 @@ def _drawn(request: HttpRequest, run: TrainingRun) -> dict[str, Any]:
         "has_report": has_report,
         "accuracy": percent(evaluation.accuracy) if evaluation else "",
         "evaluation": evaluation,
+        "may_promote_first": run.candidate is not None and _may_promote_first(request, run.candidate),
         "may_cancel": not run.is_finished and _may_change(request),
         "may_go_on": run.status in ("failed", "cancelled") and _may_change(request),
         "options": sorted(run.config.items()),
