@@ -265,3 +265,12 @@ def test_first_candidate_is_promoted_from_its_run(admin_client: Client, snapshot
 
     promote(version, by=None)
     assert "(first)" not in page(admin_client, run)
+
+
+def test_unknown_architecture_is_said_on_its_field(admin_client: Client, snapshot: DatasetSnapshot):
+    asked_for = {**FORM, "snapshot": snapshot.pk, "architecture": "mobilnet_v2"}
+
+    form = admin_client.post(f"{RUNS}add/", asked_for).context["adminform"].form
+
+    assert "Did you mean" in form.errors["architecture"][0]
+    assert not TrainingRun.objects.exists()

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from classifier_core.architecture_names import why_unknown
 from classifier_core.errors import TrainingFailed
 from classifier_core.reports.redaction import without_photos
 from recognizer.admin_site import may_view
@@ -104,6 +105,12 @@ class TrainForm(forms.ModelForm[TrainingRun]):
         snapshots = self.fields["snapshot"]
         assert isinstance(snapshots, forms.ModelChoiceField)  # noqa: S101  # for the type checker
         snapshots.queryset = DatasetSnapshot.objects.ready().select_related("model")
+
+    def clean_architecture(self) -> str:
+        name: str = self.cleaned_data["architecture"]
+        if name and (unknown := why_unknown(name)):
+            raise ValidationError(unknown)
+        return name
 
     def clean(self) -> dict[str, Any]:
         super().clean()
