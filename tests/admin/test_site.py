@@ -100,3 +100,12 @@ def test_pages_say_that_their_text_is_english(client: Client, language: str) -> 
 
     assert '<html lang="en"' in response.content.decode()
     assert response["Content-Language"] == "en"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", ["/admin/", LIST, "/admin/registry/label/add/", "/admin/predictions/prediction/desk/"])
+def test_content_is_one_key_away(admin_client: Client, address: str) -> None:
+    page = admin_client.get(address).content.decode()
+
+    assert page.index('<a class="rz-skip" href="#content">Skip to the content</a>') < page.index("<nav")
+    assert 'id="content"' in page
