@@ -145,13 +145,18 @@ def test_zip_is_imported_by_a_worker(client: Client, fruit_rows: RegisteredModel
     asked = {"model": fruit_rows.pk, "archive": zipped(folder), "adds_classes": "on"}
 
     assert client.post(f"{IMPORTS}add/", asked).status_code == 302
+    assert "data-waiting" in client.get(IMPORTS).content.decode()
+    waiting = client.get(f"{IMPORTS}{PhotoImport.objects.get().pk}/change/").content.decode()
+    assert all(words in waiting for words in ("data-waiting", "waiting.js", "It waits for a worker.", "not known yet"))
     import_pending()
 
     row = PhotoImport.objects.get()
     assert (row.status, row.num_added, row.error) == ("ready", 5, "")
     assert BasePhoto.objects.filter(label__key="plum").count() == 3
     assert not list((media / "imports").iterdir())
-    assert "5 photos are new" in client.get(IMPORTS).content.decode()
+    done = client.get(IMPORTS).content.decode()
+    assert "5 photos are new" in done
+    assert "data-waiting" not in done
 
 
 def test_files_of_a_folder_without_their_folders_are_refused(client: Client, fruit_rows: RegisteredModel):
