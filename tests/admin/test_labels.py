@@ -61,6 +61,7 @@ def test_merging_asks_for_the_target_first(client: Client) -> None:
 
     page = act(client, "merge", "gala").content.decode()
     assert "Apple · 苹果 (apple)" in page
+    assert "This cannot be undone." in page
     assert "lorry" not in page.split("Merge into")[-1]
 
     words = said(act(client, "merge", "gala", answered="yes", into=Label.objects.get(key="apple").pk))

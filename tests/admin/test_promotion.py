@@ -134,6 +134,15 @@ def test_way_forward_is_offered_after_a_rollback(client: Client) -> None:
     assert "Promote fruit v2…" in page
 
 
+def test_list_of_versions_says_which_serves(admin_client: Client) -> None:
+    promoted_version("fruit")
+    registered_version("fruit", number=2)
+
+    page = admin_client.get(VERSIONS).content.decode()
+
+    assert page.count(">serves</span>") == 1
+
+
 def test_list_of_models_takes_constant_queries(admin_client: Client) -> None:
     promoted_version("model-0")
     few = num_queries(admin_client)

@@ -103,7 +103,7 @@ def test_pages_say_that_their_text_is_english(client: Client, language: str) -> 
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("address", ["/admin/", LIST, "/admin/registry/label/add/", "/admin/predictions/prediction/desk/"])
+@pytest.mark.parametrize("address", ["/admin/", LIST, f"{LIST}desk/", "/admin/registry/label/add/"])
 def test_content_is_one_key_away(admin_client: Client, address: str) -> None:
     page = admin_client.get(address).content.decode()
 

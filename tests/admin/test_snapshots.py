@@ -83,6 +83,9 @@ def test_form_asks_and_a_worker_freezes(client: Client, fruit_rows: RegisteredMo
     monkeypatch.setattr("recognizer.training.snapshots.Looking", _without_network())
     with_base_photos(fruit_rows, tmp_path / "fruit", each=10)
     asked = {"model": fruit_rows.pk, "base_photos": "on", "reviews": "on", "max_per_class": 8}
+    form = client.get(f"{SNAPSHOTS}add/").content.decode()
+    assert re.search(r"<button[^>]*>\s*Freeze\s*</button>", form)
+    assert "Save and add another" not in form
 
     waiting = client.post(f"{SNAPSHOTS}add/", asked, follow=True).content.decode()
     freeze_pending()

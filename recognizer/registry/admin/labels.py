@@ -130,6 +130,8 @@ class LabelAdmin(LoggedAdmin):
                 title="Merge labels",
                 text="These labels count as the one you choose from now on, in old reviews too. Old answers keep them.",
                 button="Merge",
+                warning="This cannot be undone.",
+                is_final=True,
             )
             return ask(self, request, rows=queryset, question=question, form=form)
         self._merge_all(request, list(queryset), form.cleaned_data["into"])

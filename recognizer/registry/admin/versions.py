@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern
@@ -21,6 +21,7 @@ from recognizer.registry.admin.timings import timings_drawn
 from recognizer.registry.models import Evaluation, ModelVersion, Promotion
 from recognizer.registry.promotion import PromotionRefused, promote
 
+SERVES = SafeString('<span class="rz-chip rz-good">serves</span>')
 MAX_JUDGEMENTS = 10  # listed on the page of a version
 
 
@@ -49,7 +50,8 @@ class EvaluationInline(HistoryInline):
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(HistoryAdmin):
-    list_display = ("title", "architecture", "num_classes", "source", "created_at", "created_by")
+    list_display = ("title", "serves", "architecture", "num_classes", "source", "created_at", "created_by")
+    list_display_links = ("title",)
     list_filter = (("model", RelatedDropdownFilter),)
     list_select_related = ("model", "created_by")
     search_fields = ("artifact_sha256", "architecture")
@@ -77,6 +79,10 @@ class ModelVersionAdmin(HistoryAdmin):
         ("Made", {"fields": ("created_at", "created_by")}),
     )
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
+        rows: QuerySet[ModelVersion] = super().get_queryset(request)
+        return rows.annotate(is_desired=Exists(Promotion.objects.desired().filter(version=OuterRef("pk"))))
+
     def has_promote_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("registry.add_promotion")
 
@@ -102,6 +108,10 @@ class ModelVersionAdmin(HistoryAdmin):
     @admin.display(description="Version", ordering="model")
     def title(self, version: ModelVersion) -> str:
         return str(version)
+
+    @admin.display(description="")
+    def serves(self, version: Any) -> SafeString | str:
+        return SERVES if version.is_desired else ""
 
     @admin.display(description="")
     def learned(self, version: ModelVersion) -> SafeString | str:
