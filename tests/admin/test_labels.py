@@ -43,6 +43,7 @@ def test_taken_key_is_said_on_the_form(admin_client: Client) -> None:
     page = admin_client.post(f"{LABELS}add/", {"model": model.pk, "english": "Banana"})
 
     assert "fruit has a label &#x27;banana&#x27; already" in page.content.decode()
+    assert "cannot be null" not in page.content.decode()
     assert Label.objects.count() == 2
 
 

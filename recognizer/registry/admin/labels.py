@@ -62,6 +62,9 @@ class NewLabelForm(LabelForm):
                 raise forms.ValidationError(str(refused)) from refused
         return given
 
+    def _post_clean(self) -> None:
+        """The step has checked the row: a second look would only add that a refused one is empty."""
+
 
 class MergeForm(forms.Form):
     """Which label the chosen ones shall count as."""

@@ -135,7 +135,8 @@ class SnapshotAdmin(MomentCell, HistoryAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return super().add_view(request, form_url, {**(extra_context or {}), "submit_word": "Freeze"})
+        context = {**(extra_context or {}), "submit_word": "Freeze"}
+        return super().add_view(request, form_url, context)  # type: ignore[no-any-return]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
