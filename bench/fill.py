@@ -32,6 +32,7 @@ from recognizer.registry.models import Label, LoadedVersion, ModelVersion, Promo
 CHUNK_ROWS = 2_000
 MAX_MADE = 50_000  # the ORM makes three thousand in a second
 ROWS_PER_BLOB = 100
+REVIEWED = 0.1  # of all answers
 NUM_PICTURES = 12  # blobs beyond share their look, not their bytes' name
 FRUITS = ["apple", "banana", "cherry", "grape", "kiwi", "lemon", "mango", "orange", "pear", "plum"]
 YEAR = timedelta(days=365)
@@ -42,22 +43,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--predictions", type=int, default=100_000, help="0: only users, models and labels")
     parser.add_argument("--labels", type=int, default=1_000, help="classes of the larger model")
+    parser.add_argument("--reviewed", type=float, default=REVIEWED, help="share of the answers that have a verdict")
     given = parser.parse_args()
     call_command("migrate", verbosity=0)
-    fill_and_copy(given.predictions, num_labels=given.labels)
+    fill_and_copy(given.predictions, num_labels=given.labels, reviewed=given.reviewed)
     print(f"{Prediction.objects.count():,} recognitions, {Review.objects.count():,} reviews")
 
 
-def fill_and_copy(num_predictions: int, *, num_labels: int) -> None:
+def fill_and_copy(num_predictions: int, *, num_labels: int, reviewed: float = REVIEWED) -> None:
     """Add this many recognitions: the first MAX_MADE or less row by row, the others as copies of them."""
     num_made = max(1, min(num_predictions, MAX_MADE))
     if num_predictions % num_made:
         raise SystemExit(f"Above {MAX_MADE:,} choose a multiple of it.")
-    fill(min(num_predictions, num_made), num_labels=num_labels)
+    fill(min(num_predictions, num_made), num_labels=num_labels, reviewed=reviewed)
     copy_rows(num_predictions // num_made - 1)
 
 
-def fill(num_predictions: int, *, num_labels: int = 1_000, seed: int = 1) -> None:
+def fill(num_predictions: int, *, num_labels: int = 1_000, reviewed: float = REVIEWED, seed: int = 1) -> None:
     """Add this many recognitions, newest about now. The same seed makes the same rows, apart from their times."""
     chance = random.Random(seed)
     models = [_create_model("fruit-demo", FRUITS), _create_model("things-demo", _thing_names(num_labels))]
@@ -67,7 +69,9 @@ def fill(num_predictions: int, *, num_labels: int = 1_000, seed: int = 1) -> Non
         size = min(CHUNK_ROWS, num_predictions - first)
         times = [now() - YEAR * (1 - (first + number) / num_predictions) for number in range(size)]
         with transaction.atomic():
-            _create_chunk(times, models=models, people=people, pictures=pictures, chance=chance)
+            answered = _create_chunk(times, models=models, people=people, pictures=pictures, chance=chance)
+            _create_reviews(answered, reviewed, reviewer=people[0], chance=chance)
+            _create_claims(answered, chance)
 
 
 @cache
@@ -106,7 +110,10 @@ def _picture(number: int) -> bytes:
     return encoded.getvalue()
 
 
-def _create_chunk(times: list[datetime], *, models: Any, people: Any, pictures: Any, chance: random.Random) -> None:
+def _create_chunk(
+    times: list[datetime], *, models: Any, people: Any, pictures: Any, chance: random.Random
+) -> list[Prediction]:
+    """A recognition for each of these times. Gives those with an answer."""
     stored = [_create_blob(chance.choice(pictures)) for _ in range(0, len(times), ROWS_PER_BLOB)]
     rows = [
         _row(at, blob=stored[number // ROWS_PER_BLOB], models=models, people=people, chance=chance)
@@ -114,8 +121,7 @@ def _create_chunk(times: list[datetime], *, models: Any, people: Any, pictures: 
     ]
     UploadedImage.objects.bulk_create([row.image for row in rows if row.image])
     Prediction.objects.bulk_create(rows)
-    answered = [row for row in rows if row.status == Status.SUCCEEDED]
-    _create_opinions(answered, reviewer=people[0], chance=chance)
+    return [row for row in rows if row.status == Status.SUCCEEDED]
 
 
 def _create_blob(raw: bytes) -> Blob:
@@ -164,7 +170,7 @@ def _answer(row: Prediction, version: ModelVersion, chance: random.Random) -> No
     row.decode_ms, row.inference_ms = 2.1, 5.2
 
 
-def _create_opinions(answered: list[Prediction], *, reviewer: User, chance: random.Random) -> None:
+def _create_reviews(answered: list[Prediction], share: float, *, reviewer: User, chance: random.Random) -> None:
     models = {row.model_id for row in answered}
     labels = {(label.model_id, label.key): label for label in Label.objects.filter(model__in=models)}
     verdicts = [Review.Verdict.CONFIRMED, Review.Verdict.CORRECTED, Review.Verdict.REJECTED]
@@ -176,12 +182,15 @@ def _create_opinions(answered: list[Prediction], *, reviewer: User, chance: rand
             previous_label=row.label,
             reviewer=reviewer,
         )
-        for row in chance.sample(answered, len(answered) // 10)
+        for row in chance.sample(answered, round(len(answered) * share))
     ]
     Review.objects.bulk_create(reviews)
     for review in reviews:
         review.prediction.verdict = review.verdict
     Prediction.objects.bulk_update([review.prediction for review in reviews], ["verdict"])
+
+
+def _create_claims(answered: list[Prediction], chance: random.Random) -> None:
     Feedback.objects.bulk_create(
         Feedback(prediction=row, visitor=row.visitor, user=row.user, is_correct=False, claimed_label="something else")
         for row in chance.sample(answered, len(answered) // 50)

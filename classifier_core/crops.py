@@ -19,6 +19,13 @@ def sample_crops(preprocessing: Preprocessing, count: int, *, seed: int = 0) -> 
     return [preprocessing.apply(_crop(photos[number % len(photos)], random)) for number in range(count)]
 
 
+def corner_crops(photo: Image.Image) -> list[Image.Image]:
+    """The whole photo and two views of it, each 85 % of its sides: the same subject at another place and scale."""
+    width, height = photo.size
+    right, low = round(0.85 * width), round(0.85 * height)
+    return [photo, photo.crop((0, 0, right, low)), photo.crop((width - right, height - low, width, height))]
+
+
 def _crop(photo: Image.Image, random: np.random.Generator) -> Image.Image:
     side = int(random.integers(min(photo.size) * 2 // 5, min(photo.size)))
     left, top = (int(random.integers(0, length - side + 1)) for length in photo.size)

@@ -9,7 +9,7 @@ from classifier_core.artifact import load_artifact
 
 TOP_K = 5
 ARTIFACT, SPEC, WAY = "BENCH_ARTIFACT", "BENCH_SPEC", "BENCH_WAY"
-SAME_ENGINE, DOCUMENTED = "same-engine", "documented"
+SAME_ENGINE, PLAIN, DOCUMENTED = "same-engine", "plain", "documented"
 Answer = dict[str, list[tuple[str, float]]]
 
 
@@ -34,6 +34,45 @@ class SameEngine:
     def answer(self, prepared: Any) -> Answer:
         (found,) = self._classifier.classify([prepared], top_k=TOP_K)
         return {"scores": [(score.label, score.score) for score in found.scores]}
+
+
+class PlainOpenVINO:
+    """The same engine, the pixels prepared as one writes it: the whole photo decoded and scaled, then numpy."""
+
+    def __init__(self) -> None:
+        import openvino
+
+        from bench.limit import parse_spec
+        from classifier_core.engines.graph import load_graph
+
+        artifact, precision = load_artifact(os.environ[ARTIFACT]), parse_spec(os.environ[SPEC]).precision
+        self._asked, self._labels = artifact.preprocessing, [label.key for label in artifact.labels]
+        core, size = openvino.Core(), artifact.preprocessing.crop_size
+        model = core.read_model(load_graph(artifact).onnx)
+        model.reshape([1, 3, size, size])
+        hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
+        chosen = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
+        self._request = core.compile_model(model, "CPU", chosen).create_infer_request()
+
+    def prepare(self, raw: bytes) -> Any:
+        import numpy as np
+        from PIL import Image
+
+        image = Image.open(io.BytesIO(raw)).convert("RGB")
+        scale, crop = self._asked.resize_size / min(image.size), self._asked.crop_size
+        image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
+        left, top = (image.width - crop) // 2, (image.height - crop) // 2
+        pixels = np.asarray(image.crop((left, top, left + crop, top + crop)), np.float32) / 255
+        mean, std = np.array(self._asked.mean, np.float32), np.array(self._asked.std, np.float32)
+        return ((pixels - mean) / std).transpose(2, 0, 1)[None]
+
+    def answer(self, prepared: Any) -> Answer:
+        import numpy as np
+
+        logits = self._request.infer({0: prepared})["logits"][0]
+        powers = np.exp(logits - logits.max())
+        best = powers.argsort()[::-1][:TOP_K]
+        return {"scores": [(self._labels[at], float(powers[at] / powers.sum())) for at in best]}
 
 
 class TorchEager:
@@ -76,4 +115,4 @@ class TorchEager:
 
 def load_network() -> Network:
     """The one that the environment names."""
-    return {SAME_ENGINE: SameEngine, DOCUMENTED: TorchEager}[os.environ[WAY]]()
+    return {SAME_ENGINE: SameEngine, PLAIN: PlainOpenVINO, DOCUMENTED: TorchEager}[os.environ[WAY]]()

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.peers.network import ARTIFACT, DOCUMENTED, SAME_ENGINE, SPEC, WAY
+from bench.peers.network import ARTIFACT, DOCUMENTED, PLAIN, SAME_ENGINE, SPEC, WAY
 from bench.service import Served, children_of, cpu_seconds_of, free_port
 from recognizer.supervisor.options import PROJECT_DIR
 from recognizer.supervisor.orphans import wrapped
@@ -36,7 +36,7 @@ class Peer:
 
     @property
     def title(self) -> str:
-        return self.name if self.way == SAME_ENGINE else f"{self.name}, torch"
+        return self.name + {SAME_ENGINE: "", PLAIN: ", plain", DOCUMENTED: ", torch"}[self.way]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ _BENTOML = (
 )
 PEERS = tuple(
     Peer(name, way, arguments, ready_path)
-    for way in (SAME_ENGINE, DOCUMENTED)
+    for way in (SAME_ENGINE, PLAIN, DOCUMENTED)
     for name, arguments, ready_path in (("LitServe", _LITSERVE, "/health"), ("BentoML", _BENTOML, "/readyz"))
 )
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from bench.markdown import table
-from bench.peers.network import SAME_ENGINE
+from bench.peers.network import PLAIN, SAME_ENGINE
 from bench.peers.programs import PEERS, PYTHON
 from bench.peers.rounds import OURS, Round
 from bench.report import machine
 
-RIVALS = tuple(peer.title for peer in PEERS if peer.way == SAME_ENGINE)
+RIVALS = {way: tuple(peer.title for peer in PEERS if peer.way == way) for way in (SAME_ENGINE, PLAIN)}
 HEADINGS = (
     "photo",
     "clients",
@@ -26,6 +26,7 @@ HEADINGS = (
     "failed",
     "of limit",
     "beside peer",
+    "beside plain",
 )
 
 
@@ -83,10 +84,10 @@ def _median(figures: list[float | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def beside_peer(cells: list[Cell], *, photo: str, num_clients: int) -> float | None:
-    """Our requests per second as a multiple of the faster peer's with the same engine. None without a peer."""
+def beside_peer(cells: list[Cell], *, photo: str, num_clients: int, way: str = SAME_ENGINE) -> float | None:
+    """Our requests per second as a multiple of the faster peer's that runs this way. None without a peer."""
     paces = {cell.server: cell.per_second for cell in cells if (cell.photo, cell.num_clients) == (photo, num_clients)}
-    fastest = max((paces.get(rival, 0.0) for rival in RIVALS), default=0.0)
+    fastest = max((paces.get(rival, 0.0) for rival in RIVALS[way]), default=0.0)
     return paces[OURS] / fastest if fastest else None
 
 
@@ -101,7 +102,8 @@ def to_markdown(cells: list[Cell]) -> str:
 
 
 def _words(cell: Cell, cells: list[Cell]) -> tuple[str, ...]:
-    beside = beside_peer(cells, photo=cell.photo, num_clients=cell.num_clients) if cell.server == OURS else None
+    ways = RIVALS if cell.server == OURS else ()
+    beside = [beside_peer(cells, photo=cell.photo, num_clients=cell.num_clients, way=way) for way in ways]
     return (
         *(
             cell.photo,
@@ -117,7 +119,7 @@ def _words(cell: Cell, cells: list[Cell]) -> tuple[str, ...]:
             str(cell.num_failed),
             f"{cell.ratio:.2f}",
         ),
-        "" if beside is None else f"{beside:.2f}",
+        *("" if ratio is None else f"{ratio:.2f}" for ratio in beside or (None, None)),
     )
 
 

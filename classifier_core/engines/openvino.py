@@ -46,7 +46,8 @@ class OpenVINOEngine:
 
     def run(self, pixels: Batch) -> EngineOutput:
         """The answer for uint8 pixels [N, height, width, channels]. Raises EngineFailed."""
-        pictures = np.split(np.ascontiguousarray(pixels), len(pixels))
+        # Writable, or OpenVINO shares no memory with it: Pillow's pixels are not.
+        pictures = np.split(np.require(pixels, requirements=("C", "W")), len(pixels))
         with in_words(EngineFailed, "OpenVINO could not answer"):
             # The pool's threads are too many for one picture; its owner's thread will do.
             answers = [*self._threads.map(self._run_one, pictures)] if pictures[1:] else [self._run_one(pictures[0])]

@@ -22,6 +22,9 @@ class Parity:
     logit_difference: float  # as a share of the reference's range: an untrained head's scores are all alike
     feature_difference: float  # likewise, of pooled features and feature map
     known_agreement: float = 1.0  # share of pictures with the same `known`; 1.0 for an artifact without a threshold
+    # Where it was measured on photos whose classes are known:
+    accuracy: float | None = None
+    least_accuracy: float | None = None  # the lower end of the reference's 95 % interval
 
 
 def compare(

@@ -86,13 +86,15 @@ def time_configurations(
     they take less than `max_others` of the processor.
     """
     for (spec, num_threads), group in groupby(configurations, lambda one: (one.spec, one.num_threads)):
-        same = list(group)
+        left = list(group)
         try:
-            yield from _load_bench(artifact, spec, num_threads, num_callers, max_others).time_all(same)
+            for timing in _load_bench(artifact, spec, num_threads, num_callers, max_others).time_all([*left]):
+                left.remove(timing.configuration)
+                yield timing
         except MachineBusy:
             raise
         except (ClassifierError, MemoryError) as error:
-            yield from (Timing(one, error=str(error) or "Out of memory.") for one in same)
+            yield from (Timing(one, error=str(error) or "Out of memory.") for one in left)
 
 
 def _load_bench(
@@ -110,10 +112,11 @@ class _Bench:
         self._picture = np.random.default_rng(0).integers(0, 256, (1, size, size, channels), np.uint8)
         self._engine, self._num_callers, self._max_others = engine, num_callers, max_others
 
-    def time_all(self, configurations: list[Configuration]) -> list[Timing]:
-        """All batch sizes of this engine, or none, so that each is told once."""
+    def time_all(self, configurations: list[Configuration]) -> Iterator[Timing]:
+        """All batch sizes of this engine, each as soon as it was timed."""
         alone = undisturbed(self._seconds_alone, self._max_others)
-        return [self._time(one, alone) for one in configurations]
+        for one in configurations:
+            yield self._time(one, alone)
 
     def _time(self, one: Configuration, alone: float) -> Timing:
         rate = undisturbed(lambda: self._rate(one.batch_size, alone), self._max_others)
@@ -127,12 +130,22 @@ class _Bench:
         """Pictures a second in calls of this size, the median of rounds in which all callers have something to do."""
         callers = self._num_callers if size == 1 else 1
         batch = np.repeat(self._picture, size, 0)
-        # A round ends when its last call does: with few calls the others would wait for it for much of the round.
-        num_calls = callers * max(3, round(_ROUND_SECONDS / max(alone * size, 1e-6)))
         with ThreadPoolExecutor(callers) as threads:
+            start = time.perf_counter()
             list(threads.map(self._engine.run, [batch] * callers))
+            num_calls = callers * turns(alone * size, together_seconds=time.perf_counter() - start)
             seconds = _median(lambda: list(threads.map(self._engine.run, [batch] * num_calls)), rounds=_ROUNDS)
         return num_calls * size / seconds
+
+
+def turns(alone_seconds: float, *, together_seconds: float) -> int:
+    """How many calls each caller makes in a round, by what one takes alone and what one of each takes together.
+
+    A round ends when its last call does: with fewer than three the others would wait for it for much of the round. A
+    slow network with many callers makes fewer all the same, or it would be timed for minutes.
+    """
+    wanted = max(3, round(_ROUND_SECONDS / max(alone_seconds, 1e-6)))
+    return max(1, min(wanted, int(_MAX_SECONDS / max(together_seconds, 1e-6))))
 
 
 def undisturbed(

@@ -73,12 +73,17 @@ def train(
             say(words)
         _check_alike(split, machine)
         run_folder.open_run(folder, config, split, machine, data_name=data_name)
-        is_learned = (folder / run_folder.RESULTS).exists()
-        if not is_learned:
+        was_learned = is_learned(folder)
+        if not was_learned:
             _learn(config, split, folder, machine=machine, say=say, watch=watch if place.is_first else UNWATCHED)
-        if place.is_first and not (is_learned and _is_packed(folder, packaging)):
+        if place.is_first and not (was_learned and _is_packed(folder, packaging)):
             finish(folder, config, split, device=device, packaging=packaging, say=say)
     return read_result(folder) if place.is_first else None
+
+
+def is_learned(folder: Path) -> bool:
+    """Whether the run in this folder is finished, so that there is nothing left to train."""
+    return (folder / run_folder.RESULTS).exists()
 
 
 def _check_alike(split: Split, machine: Machine) -> None:

@@ -72,10 +72,14 @@ def ensure_all(raws: Mapping[str, bytes]) -> None:
 
 def read(sha256: str) -> bytes:
     """The stored bytes. Raises FileNotFoundError or StorageUnavailable."""
-    if isinstance(storage := storages["default"], DurableStorage):
-        return storage.read_once(name_of(sha256))
     with reachable(), default_storage.open(name_of(sha256)) as file:
         return bytes(file.read())
+
+
+def read_once(sha256: str) -> bytes:
+    """The same for whoever is likely the only reader for now: the system need not keep them in memory."""
+    storage = storages["default"]
+    return storage.read_once(name_of(sha256)) if isinstance(storage, DurableStorage) else read(sha256)
 
 
 @reachable()

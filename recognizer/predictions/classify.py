@@ -5,6 +5,7 @@ claimed and earlier answers stored. Those threads do not touch the database.
 """
 
 import time
+from collections.abc import Collection
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -33,9 +34,12 @@ _decoders = ThreadPoolExecutor(_num_threads, thread_name_prefix="decode")
 
 
 class Claim(Protocol):
-    """Claims up to `limit` rows of one model; none that was tried before, unless it would be `alone`."""
+    """Claims up to `limit` rows of one model; none that was tried before, unless it would be `alone`.
 
-    def __call__(self, limit: int, *, alone: bool) -> list[Prediction]: ...
+    None of a model that it is to do `without`.
+    """
+
+    def __call__(self, limit: int, *, alone: bool, without: Collection[int]) -> list[Prediction]: ...
 
 
 @dataclass(frozen=True)
@@ -66,18 +70,21 @@ def classify(claim: Claim, *, until: float) -> None:
 
 
 def _claim_more(claim: Claim, running: Running, *, until: float) -> list[Prediction]:
-    room, seconds_left = most_at_once() - sum(running.values()), until - time.monotonic()
-    if room <= 0 or seconds_left <= 0 or not _can_answer_next(0 if running else seconds_left):
-        return []
-    return claim(room, alone=not running)
+    """Rows of models that are in memory. With nothing else to do this waits for one that comes back."""
+    room = most_at_once() - sum(running.values())
+    while room > 0 and time.monotonic() < until:
+        loads = _wake_wanted()
+        batch = claim(room, alone=not running, without=[*idle.resting])
+        if batch or running or not loads:
+            return batch
+        wait(loads, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+    return []
 
 
-def _can_answer_next(seconds: float) -> bool:
-    """Whether the model that is asked for next is in memory, or comes back within so long."""
-    if not idle.resting:
-        return True
-    model = Prediction.objects.next_model()
-    return model is None or waking.can_answer(model, seconds=seconds)
+def _wake_wanted() -> list[Future[None]]:
+    """The loads of the resting models that are asked for. They run beside what others answer."""
+    resting = [*idle.resting]
+    return waking.wake(Prediction.objects.models_that_wait(resting)) if resting else []
 
 
 def _start(batch: list[Prediction]) -> Running:
@@ -177,7 +184,7 @@ def _decode(prediction: Prediction, version: ServingVersion) -> Decoded:
     try:
         if not prediction.blob_id:
             raise FileNotFoundError("the image was erased")
-        pixels, error = version.preprocessing.load(blobs.read(prediction.blob_id), limits=blobs.limits()), None
+        pixels, error = version.preprocessing.load(blobs.read_once(prediction.blob_id), limits=blobs.limits()), None
     except (ImageUndecodable, ImageRefused) as refused:
         pixels, error = None, ("undecodable", str(refused))
     except MemoryError:

@@ -1,7 +1,7 @@
 """Uploads and answers. What people think of them is in opinions.py."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
@@ -24,6 +24,7 @@ __all__ = ["Erasure", "Feedback", "Review", "SecondOpinion", "Trial", "answer_of
 M = TypeVar("M", bound=models.Model)
 
 FARTHEST_LEASE = timedelta(minutes=1)  # a lease further ahead was given before the clock was set back
+TO_REVIEW = Q(verdict=None, score__isnull=False)
 MAX_ATTEMPTS = 5  # then a row ends FAILED: what killed five workers would kill the sixth
 
 
@@ -108,8 +109,8 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
         return self.filter(verdict=None)
 
     def unreviewed(self) -> Self:
-        """Answers without a verdict."""
-        return self.without_verdict().filter(status=Prediction.Status.SUCCEEDED)
+        """Answers without a verdict. Only an answer has a score: these are the words of the indexes `to_review`."""
+        return self.without_verdict().filter(score__isnull=False)
 
     def answers_of(self, model: RegisteredModel | None, *, is_keyed: bool = False) -> Self:
         """All answers of a model. `is_keyed`: for a query that brings an order or keys along which it should go."""
@@ -130,44 +131,47 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
         asked = Q(known=None) if known is None else Q(known__in=[known])
         return self.filter(asked, score__isnull=False)
 
-    def has_pending(self) -> bool:
-        """Whether anything waits: one cheap look, without a transaction, which on SQLite is a lock."""
-        return self.count_pending(1) > 0
+    def has_pending(self, *, without: Collection[int] = ()) -> bool:
+        """Whether anything waits, beside rows of these models: one look, without a transaction, a lock on SQLite."""
+        return self.count_pending(1, without=without) > 0
 
     def has_unfinished(self) -> bool:
         """Whether anything waits or is being answered."""
         return self.filter(status__in=[Prediction.Status.PENDING, Prediction.Status.RUNNING]).exists()
 
-    def count_pending(self, limit: int) -> int:
+    def count_pending(self, limit: int, *, without: Collection[int] = ()) -> int:
         """How many wait, or `limit` where there are more. Plain SQL: the ORM takes longer to make it than to run it."""
-        waiting = f"SELECT 1 FROM {self.model._meta.db_table} WHERE status = 'pending' LIMIT %s"  # noqa: S608
+        others = _other_models(without)
+        waiting = f"SELECT 1 FROM {self.model._meta.db_table} WHERE status = 'pending'{others} LIMIT %s"  # noqa: S608
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT count(*) FROM ({waiting}) waiting", [limit])  # noqa: S608
+            cursor.execute(f"SELECT count(*) FROM ({waiting}) waiting", [*without, limit])  # noqa: S608
             return int(cursor.fetchone()[0])
 
-    def next_model(self) -> int | None:
-        """The model of the oldest that waits. Plain SQL, as in `count_pending`: workers may ask before each claim."""
-        pending = f"SELECT model_id FROM {self.model._meta.db_table} WHERE status = 'pending'"  # noqa: S608
+    def models_that_wait(self, among: Collection[int]) -> list[int]:
+        """Those of these models that have rows waiting. Plain SQL, as in `count_pending`: asked before each claim."""
+        marks = ", ".join(["%s"] * len(among))
+        pending = f"SELECT DISTINCT model_id FROM {self.model._meta.db_table} WHERE status = 'pending'"  # noqa: S608
         with connection.cursor() as cursor:
-            cursor.execute(f"{pending} ORDER BY created_at, id LIMIT 1")
-            found = cursor.fetchone()
-            return found[0] if found else None
+            cursor.execute(f"{pending} AND model_id IN ({marks})", [*among])
+            return [model_id for (model_id,) in cursor.fetchall()]
 
-    def claim(self, *, limit: int, lease: timedelta, alone: bool = True) -> list["Prediction"]:
-        """Take up to `limit` pending rows of one model, oldest first.
+    def claim(
+        self, *, limit: int, lease: timedelta, alone: bool = True, without: Collection[int] = ()
+    ) -> list["Prediction"]:
+        """Take up to `limit` pending rows of one model, oldest first; none of the models that it is to do `without`.
 
         The attempt is counted here, in a committed UPDATE, before anything that could kill the process. A row that was
         tried before comes with nobody beside it, so that it cannot take neighbours down again; it stays where it is
         when the caller has others in work, that is, not `alone`.
         """
-        if not self.has_pending():
+        if not self.has_pending(without=without):
             return []
         with transaction.atomic():
-            return [row for row in self._next_batch(limit, alone=alone) if row.start(lease)]
+            return [row for row in self._next_batch(limit, alone=alone, without=without) if row.start(lease)]
 
-    def _next_batch(self, limit: int, *, alone: bool) -> list["Prediction"]:
+    def _next_batch(self, limit: int, *, alone: bool, without: Collection[int]) -> list["Prediction"]:
         with connection.cursor() as cursor:
-            cursor.execute(_next_pending(), [limit])
+            cursor.execute(_next_pending(without), [*without, limit])
             rows = [_claimable(*values) for values in cursor.fetchall()]
         if rows and rows[0].attempts > 0:
             return rows[:1] if alone else []
@@ -260,15 +264,19 @@ class Prediction(models.Model):
             # The score lets a filter by both pass rows over without reading them.
             models.Index(fields=["label", "-created_at", "score"], name="prediction_by_label"),
             models.Index(
-                fields=["model", "label", "-created_at"],
-                name="prediction_by_model_and_label",
-                condition=Q(score__isnull=False),
-            ),
-            models.Index(
                 fields=["verdict", "-created_at", "-id"],
                 name="prediction_by_verdict",
                 condition=Q(verdict__isnull=False),
             ),
+            # What nobody has judged: as people review, these grow small, and no page reads past the many that are done.
+            models.Index(fields=["-created_at", "-id"], name="to_review_newest", condition=TO_REVIEW),
+            # With what its condition names, so that SQLite counts along it and does not prefer other indexes for that.
+            models.Index(
+                fields=["model", "-created_at", "-id", "score", "verdict"],
+                name="to_review_by_model",
+                condition=TO_REVIEW,
+            ),
+            models.Index(fields=["model", "label", "-created_at"], name="to_review_by_label", condition=TO_REVIEW),
             models.Index(fields=["model", "-created_at"], name="prediction_by_model"),
             models.Index(fields=["model", "status", "-created_at", "-id"], name="prediction_answers"),
             models.Index(fields=["version", "-created_at"], name="prediction_by_version"),
@@ -369,17 +377,23 @@ _store_outcome = Update(
 )
 
 
-def _next_pending() -> str:
+def _other_models(without: Collection[int], column: str = "model_id") -> str:
+    """SQL for rows of none of these models; it takes their numbers."""
+    return f" AND {column} NOT IN ({', '.join(['%s'] * len(without))})" if without else ""
+
+
+def _next_pending(without: Collection[int]) -> str:
     """SQL for the oldest pending rows, with the blob of each. The ORM takes 2 ms to make it anew.
 
     PostgreSQL: rows locked by another worker are passed over. SQLite: the IMMEDIATE transaction is the lock.
     """
     lock = " FOR UPDATE OF prediction SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
+    others = _other_models(without, "prediction.model_id")
     return f"""
         SELECT prediction.id, prediction.model_id, prediction.attempts, prediction.top_k, image.blob_id
         FROM predictions_prediction prediction
         LEFT JOIN predictions_uploadedimage image ON image.id = prediction.image_id
-        WHERE prediction.status = 'pending' ORDER BY prediction.created_at, prediction.id LIMIT %s{lock}
+        WHERE prediction.status = 'pending'{others} ORDER BY prediction.created_at, prediction.id LIMIT %s{lock}
     """  # noqa: S608 - no value in it
 
 

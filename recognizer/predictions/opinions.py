@@ -4,7 +4,8 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Coalesce
 from django.utils.timezone import now
 
 from recognizer.registry.models import AppendOnly, Label
@@ -75,6 +76,11 @@ class ReviewQuerySet(models.QuerySet["Review"]):
         # "None is later" and not "it is the latest": PostgreSQL takes the latter for rare, and 1 s instead of 60 ms.
         later = Review.objects.filter(prediction=models.OuterRef("prediction"), pk__gt=models.OuterRef("pk"))
         return self.filter(~models.Exists(later))
+
+    def not_repeated(self) -> Self:
+        """The newest ones that their answers do not repeat."""
+        repeated = Coalesce("prediction__verdict", Value(Review.Verdict.WITHDRAWN))
+        return self.last_of_each().filter(prediction__status="succeeded").exclude(verdict=repeated)
 
 
 class Review(AppendOnly):

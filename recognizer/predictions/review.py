@@ -1,5 +1,7 @@
 """A reviewer's verdict on an answer."""
 
+from contextlib import suppress
+
 from django.contrib.auth.models import User
 from django.db import transaction
 
@@ -8,6 +10,7 @@ from recognizer.predictions.models import Feedback, Prediction, Review
 from recognizer.registry.models import Label
 from recognizer.registry.taxonomy import current_label
 
+NUM_RECENT = 5_000  # more than anybody judges while an upgrade takes place
 NONE_YET = 0  # in place of a review's number: the reviewer has seen no review of the answer
 
 
@@ -88,6 +91,22 @@ def _lock(prediction: Prediction, seen: int | None) -> Review | None:
     if seen is not None and newest is not None and newest.pk != seen:
         raise JudgedMeanwhile(newest)
     return newest
+
+
+def repeat_verdicts() -> int:
+    """Write the verdict beside answers that do not repeat that of their newest review; gives how many there were.
+
+    The web of before, which knows no such copy, still answers while an upgrade brings the tables up to date. Only the
+    last NUM_RECENT reviews are looked at: this runs each minute.
+    """
+    newest = Review.objects.first()
+    recent = Review.objects.filter(pk__gt=newest.pk - NUM_RECENT if newest else 0)
+    reviews = list(recent.not_repeated().order_by().select_related("prediction"))
+    for review in reviews:
+        with suppress(NotAnswered), transaction.atomic():
+            last = _lock(review.prediction, seen=None)
+            Prediction.objects.filter(pk=review.prediction_id).update(verdict=last.counted_verdict if last else None)
+    return len(reviews)
 
 
 def _settled(

@@ -1,4 +1,4 @@
-"""Leftovers: files that a crash left without a row, and rows that have served their time."""
+"""Leftovers: files that a crash left without a row, rows that have served their time, copies that an upgrade missed."""
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -10,6 +10,7 @@ from django.utils.timezone import now
 
 from recognizer.predictions import blobs
 from recognizer.predictions.models import Blob, IdempotencyKey
+from recognizer.predictions.review import repeat_verdicts
 
 KEY_LIFETIME = timedelta(hours=24)
 # A file is written before its row. One this old without a row belongs to an upload that died in between.
@@ -19,10 +20,11 @@ NAMES_A_QUERY = 500
 
 
 def sweep_part(part: int) -> None:
-    """Remove expired idempotency keys, and from one of 256 folders what no row names.
+    """Repeat verdicts that are not, remove expired idempotency keys, and from one of 256 folders what no row names.
 
     That is blobs, pictures and half-written files. With one part a minute each file is looked at five times a day.
     """
+    repeat_verdicts()
     IdempotencyKey.objects.filter(created_at__lt=now() - KEY_LIFETIME).delete()
     folder = f"{part % NUM_PARTS:02x}"
     for name in _orphans(_files_below(f"blobs/{folder}")):

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
@@ -62,8 +63,8 @@ def _hears_more(end: float) -> bool:
         return doorbell.wait_for_ring(min(LISTEN_SECONDS, end - time.monotonic()))
 
 
-def _claim(limit: int, *, alone: bool) -> list[Prediction]:
-    return Prediction.objects.claim(limit=limit, lease=LEASE, alone=alone)
+def _claim(limit: int, *, alone: bool, without: Collection[int]) -> list[Prediction]:
+    return Prediction.objects.claim(limit=limit, lease=LEASE, alone=alone, without=without)
 
 
 @shared_task(name="reconcile", time_limit=BATCH_SECONDS)

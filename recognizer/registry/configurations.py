@@ -65,9 +65,21 @@ def timings_here(artifact_sha256: str) -> EngineTimingQuerySet:
     return EngineTiming.objects.on(fingerprint()).of_artifact(artifact_sha256)
 
 
+def timings_that_count() -> EngineTimingQuerySet:
+    """What was timed on such hardware of what the settings leave open: the rows of which each `is_allowed`."""
+    named = {
+        "engine": settings.RECOGNIZER_ENGINE,
+        "precision": settings.RECOGNIZER_PRECISION,
+        "num_threads": settings.RECOGNIZER_NUM_THREADS,
+    }
+    fixed = {field: value for field, value in named.items() if value not in ("auto", 0)}
+    rows = EngineTiming.objects.on(fingerprint()).filter(device=settings.RECOGNIZER_DEVICE, **fixed)
+    return rows.filter(batch_size__in=(1, most_at_once()))
+
+
 def timed_at(artifact: Artifact) -> datetime | None:
-    """When it was timed last on such hardware."""
-    return timings_here(artifact.sha256).newest_by_artifact().get(artifact.sha256)
+    """When what the settings leave open was timed last on such hardware."""
+    return timings_that_count().of_artifact(artifact.sha256).newest_by_artifact().get(artifact.sha256)
 
 
 @cache

@@ -7,7 +7,10 @@ from recognizer.registry.models import Evaluation, Judgement, ModelVersion
 
 @dataclass(frozen=True)
 class GateResult:
-    """What the gate found. `passed` and the words for the row, with the judgement that they come from."""
+    """What the gate found. `passed` and the words for the row, with the judgement that they come from.
+
+    The words have the keys of labels marked, as the row keeps them: whoever shows them puts in the names.
+    """
 
     passed: bool
     words: str

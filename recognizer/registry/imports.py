@@ -68,13 +68,13 @@ def _install_here(artifact: Artifact) -> dict[str, Any]:
     if folder.exists():
         # Workers may read from it: left where it is, unless it is damaged or half-made.
         with contextlib.suppress(ClassifierError):
-            return _derive(load_artifact(folder, sha256=artifact.sha256))
+            return _derive(load_artifact(folder, sha256=artifact.sha256), source=artifact)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent))
     try:
         for name in ("artifact.json", "model.safetensors"):
             shutil.copyfile(artifact.folder / name, scratch / name)
-        parity = _derive(load_artifact(scratch, sha256=artifact.sha256))
+        parity = _derive(load_artifact(scratch, sha256=artifact.sha256), source=artifact)
         shutil.rmtree(folder, ignore_errors=True)  # only now that there is a better one
         artifact_store.move_in(scratch, folder)
     finally:
@@ -82,23 +82,33 @@ def _install_here(artifact: Artifact) -> dict[str, Any]:
     return parity
 
 
-def _derive(copy: Artifact) -> dict[str, Any]:
-    """The exported graph, and what was measured on this machine."""
+def _derive(copy: Artifact, *, source: Artifact) -> dict[str, Any]:
+    """The exported graph, and what was measured of it."""
     from classifier_core.export import export_onnx  # loads torch
 
     parity = {f"batch of {size}": asdict(figures) for size, figures in export_onnx(copy).items()}
-    return parity | _measure_fast_precisions(copy)
+    return parity | _measure_fast_precisions(copy, source=source)
 
 
-def _measure_fast_precisions(artifact: Artifact) -> dict[str, Any]:
-    """Whether this machine's bfloat16, on CPU and on CUDA, answers like float32, so that workers may use it."""
+def _measure_fast_precisions(artifact: Artifact, *, source: Artifact) -> dict[str, Any]:
+    """Whether bfloat16, on CPU and on CUDA, answers like float32, so that workers may use it.
+
+    What was measured elsewhere on photos of its classes comes with the artifact, and says more than crops here.
+    """
     from classifier_core.crops import sample_crops
-    from classifier_core.engines.precision import MIN_PICTURES, fast_specs, measure_parity, stored_parity
+    from classifier_core.engines.precision import (
+        MIN_PICTURES,
+        fast_specs,
+        measure_parity,
+        store_parity,
+        stored_parity,
+    )
 
     figures = {}
     for spec in fast_specs():
-        parity = stored_parity(artifact, spec)
-        if parity is None:
+        if parity := stored_parity(source, spec):
+            store_parity(artifact, spec, parity)
+        elif not (parity := stored_parity(artifact, spec)):
             crops = sample_crops(artifact.preprocessing, MIN_PICTURES)
             parity = measure_parity(artifact, spec, crops, num_threads=os.cpu_count() or 1)
         figures[str(spec)] = asdict(parity)

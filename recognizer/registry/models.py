@@ -10,7 +10,6 @@ from django.db import models
 from django.utils.timezone import now
 from django.utils.translation import get_language
 
-from recognizer.registry.sentences import with_names
 from recognizer.registry.timing_models import EngineTiming, Hardware
 
 # Beside what is defined here: Django looks for an app's models here.
@@ -285,11 +284,9 @@ class Judgement(AppendOnly):
 
     @property
     def words(self) -> str:
-        """Why it is refused, else what it is no worse in."""
+        """Why it is refused, else what it is no worse in. Keys of labels are marked, as in the rules."""
         refusals = [rule["words"] for rule in self.rules if rule["outcome"] == "refused"]
-        from recognizer.registry.taxonomy import display_names  # which imports this module
-
-        return with_names(" ".join(refusals or [self.rules[0]["words"]]), display_names(self.candidate.model))
+        return " ".join(refusals or [self.rules[0]["words"]])
 
 
 class PromotionQuerySet(models.QuerySet["Promotion"]):
@@ -302,7 +299,7 @@ class PromotionQuerySet(models.QuerySet["Promotion"]):
 class Promotion(AppendOnly):
     """From now on this version serves. A rollback is one more row.
 
-    `gate` says what the gate found, or what was skipped of it and why.
+    `gate` says what the gate found, or what was skipped of it and why. Keys of labels are marked in it.
     """
 
     class Kind(models.TextChoices):

@@ -10,7 +10,7 @@ from recognizer.registry.models import ModelVersion, Promotion, RegisteredModel
 
 
 class PromotionRefused(RuntimeError):
-    """The gate says no, in words."""
+    """The gate says no, in words; keys of labels are marked in them."""
 
 
 def promote(version: ModelVersion, *, by: User | None, reason: str = "", force: bool = False) -> Promotion:

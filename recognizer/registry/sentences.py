@@ -11,6 +11,11 @@ def marked(key: str) -> str:
     return f"{{{key}}}"
 
 
+def keys_in(words: str) -> list[str]:
+    """The keys that are marked in the sentence."""
+    return _MARKED.findall(words)
+
+
 def with_names(words: str, names: Mapping[str, str]) -> str:
     """The sentence with what the labels are called; a key that has no name stays as it is."""
     return _MARKED.sub(lambda found: names.get(found[1], found[1]), words)

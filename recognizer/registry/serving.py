@@ -19,8 +19,8 @@ from classifier_core.engines.timing import Configuration
 from classifier_core.errors import ClassifierError, EngineUnavailable
 from classifier_core.preprocessing import Preprocessing
 from recognizer.registry import artifact_store, idle
-from recognizer.registry.configurations import chosen_configuration, fingerprint, timed_at
-from recognizer.registry.models import EngineTiming, LoadedVersion, ModelVersion, Promotion, RegisteredModel
+from recognizer.registry.configurations import chosen_configuration, timed_at, timings_that_count
+from recognizer.registry.models import LoadedVersion, ModelVersion, Promotion, RegisteredModel
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +79,7 @@ def stop() -> None:
 
 def refresh() -> None:
     """Load what is desired, report what is loaded. A version that does not load leaves the previous one answering."""
-    newest = EngineTiming.objects.on(fingerprint()).newest_by_artifact()
+    newest = timings_that_count().newest_by_artifact()
     for promotion in Promotion.objects.desired().select_related("version__model"):
         current = _loaded.get(promotion.model_id)
         is_held = _held_version(promotion.model_id) == promotion.version_id
@@ -112,7 +112,7 @@ def _described(model_id: int) -> dict[str, object]:
     error = _errors.get(model_id, "")
     version = _loaded.get(model_id) or idle.resting.get(model_id)
     if version is None:
-        return {"version": None, "error": error}
+        return {"version": None, "unloaded_at": None, "error": error}
     spec = version.spec
     return {
         "version": version.row,
@@ -145,7 +145,7 @@ def _try_load(model: RegisteredModel) -> None:
     except (ClassifierError, OSError, MemoryError) as error:
         if _errors.get(model.pk) != str(error):
             log.exception("version does not load, the previous one goes on", model=model.name)
-        _errors[model.pk] = str(error) or "Out of memory."
+        _tell(model, error)
 
 
 def _load_desired(model: RegisteredModel) -> ServingVersion:
@@ -164,13 +164,28 @@ def _load_again(model: RegisteredModel) -> ServingVersion:
     """The desired version; where that does not load, the one that left memory."""
     try:
         return _load_desired(model)
-    except (ClassifierError, OSError, MemoryError):
-        before = idle.resting.get(model.pk)
+    except (ClassifierError, OSError, MemoryError) as error:
+        with _loading:  # by now the follower may have loaded it
+            return _loaded.get(model.pk) or _load_resting(model, error)
+
+
+def _load_resting(model: RegisteredModel, error: Exception) -> ServingVersion:
+    """The one that left memory, where it is not the desired one that just failed: then its `error` is raised."""
+    before = idle.resting.get(model.pk)
+    try:
         if before is None or before.row == model.desired_version():
-            raise
-        log.exception("version does not load, the previous one comes back", model=model.name)
-        with _loading:
-            return _keep(load(before.row))
+            raise error
+        log.warning("version does not load, the previous one comes back", model=model.name, exc_info=error)
+        return _keep(load(before.row))
+    except (ClassifierError, OSError, MemoryError) as last:
+        _tell(model, last)
+        # What cannot come back does not rest: now it counts as not loaded, and the follower tries again.
+        idle.resting.pop(model.pk, None)
+        raise
+
+
+def _tell(model: RegisteredModel, error: Exception) -> None:
+    _errors[model.pk] = str(error) or "Out of memory."
 
 
 def _keep(version: ServingVersion) -> ServingVersion:

@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 
 from recognizer.registry.models import Label, RegisteredModel
+from recognizer.registry.sentences import keys_in, with_names
 
 MAX_NAME = 100  # characters of a display name, as in an artifact
 MAX_STEPS = 100  # of a chain of merges; a longer one cannot come about, as each merge goes to the end of the chain
@@ -64,6 +65,12 @@ def fitting(names: Mapping[str, str]) -> dict[str, str]:
     return without_empty({language: name.strip()[:MAX_NAME] for language, name in printable.items()})
 
 
+def with_label_names(words: str, model: RegisteredModel) -> str:
+    """A stored sentence about this model, with the names of its labels in the reader's language."""
+    keys = keys_in(words)
+    return with_names(words, {label.key: label.name for label in model.labels.filter(key__in=keys)}) if keys else words
+
+
 def key_of(name: str) -> str:
     """A key made from a display name."""
     return re.sub(r"[^\w.\-]+", "_", name.casefold()).strip("_")[:100]
@@ -82,6 +89,12 @@ def merge(label: Label, into: Label) -> Label:
         label.merged_into = target
         label.save(update_fields=["merged_into"])
     return target
+
+
+def merged_labels(model: RegisteredModel) -> dict[str, str]:
+    """The key that counts, by that of each label that was merged."""
+    merged = model.labels.exclude(merged_into=None).select_related("merged_into")
+    return {label.key: current_label(label).key for label in merged}
 
 
 def _check_merge(label: Label, target: Label) -> None:

@@ -1,7 +1,7 @@
 """A thread of each worker that times what the worker serves, once, when nobody needs the machine.
 
 Each worker times its own machine: a command or the trainer may run on another one. The timing itself is a process of
-the lowest priority, which ends as soon as a prediction waits.
+the lowest priority, which ends as soon as a prediction waits; what it timed until then is kept.
 """
 
 import random
@@ -31,14 +31,21 @@ def start(*, is_wanted: Callable[[], bool]) -> None:
 
 def _follow(is_wanted: Callable[[], bool]) -> None:
     time.sleep(FIRST_SECONDS)
+    failures = 0
     while True:
-        _time_or_log(is_wanted)
+        failures = 0 if _time_or_log(is_wanted) else failures + 1
         connection.close()
         # Two workers of one machine that disturbed each other must not begin together again.
-        time.sleep(LOOK_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+        time.sleep(pause_seconds(failures) * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
 
 
-def _time_or_log(is_wanted: Callable[[], bool]) -> None:
+def pause_seconds(failures: int) -> float:
+    """Until the next look, after so many failures in a row: twice as long after each, an hour at most."""
+    return LOOK_SECONDS * 2.0 ** min(failures, 7)
+
+
+def _time_or_log(is_wanted: Callable[[], bool]) -> bool:
+    """Whether nothing failed; a machine that others needed is no failure."""
     # The outermost frame of the thread: whatever goes wrong this time, the next time may go right.
     try:
         time_what_serves(is_wanted)
@@ -46,18 +53,21 @@ def _time_or_log(is_wanted: Callable[[], bool]) -> None:
         log.info("engines are timed later", reason=str(busy))
     except (ClassifierError, OSError) as error:
         log.warning("engines cannot be timed", reason=str(error))
+        return False
     except Exception:
         log.exception("engines cannot be timed")
+        return False
+    return True
 
 
 def time_what_serves(is_wanted: Callable[[], bool]) -> None:
-    """Time each loaded version that was not timed on such hardware. Raises as `timings.measure` does."""
+    """Time of each loaded version what was not timed on such hardware. Raises as `timings.measure` does."""
     for loaded in serving.loaded_versions():
-        if timings.is_timed(loaded.row):
-            timings.mark_chosen(loaded.classifier.artifact)
-        else:
+        if left := timings.untimed(loaded.row):
             _require_quiet(is_wanted)
-            timings.measure(loaded.row, is_wanted=is_wanted)
+            timings.measure(loaded.row, left, is_wanted=is_wanted)
+        else:
+            timings.mark_chosen(loaded.classifier.artifact)
 
 
 def _require_quiet(is_wanted: Callable[[], bool]) -> None:

@@ -12,27 +12,47 @@ from classifier_core.engines import Device
 from classifier_core.engines.precision import judge_parity
 from classifier_core.engines.timing import Configuration, Timing, candidates
 from classifier_core.engines.timing_process import time_separately
+from classifier_core.errors import EngineFailed, EngineUnavailable
 from recognizer.registry import artifact_store
 from recognizer.registry.configurations import (
     chosen_configuration,
     configuration_of,
     is_allowed,
     most_at_once,
+    named_spec,
     num_threads,
     timings_here,
+    timings_that_count,
 )
 from recognizer.registry.models import EngineTiming, Hardware, ModelVersion
 
 
-def measure(version: ModelVersion, *, is_wanted: Callable[[], bool] = lambda: False) -> list[EngineTiming]:
-    """Time this version in every configuration that the settings leave open, and keep that in place of older timings.
+def measure(
+    version: ModelVersion,
+    configurations: Sequence[Configuration] | None = None,
+    *,
+    is_wanted: Callable[[], bool] = lambda: False,
+) -> list[EngineTiming]:
+    """Time this version in these configurations, or in all that the settings leave open. Takes some seconds of each.
 
-    Takes some seconds, in a process of its own. Stores nothing and raises MachineBusy when other programs had the
-    machine or it `is_wanted` for recognition; ClassifierError, OSError when the artifact cannot be read or timed.
+    Each is kept as soon as it was timed, in place of an older timing; what was kept stays when other programs have the
+    machine or it `is_wanted` for recognition, for which this raises MachineBusy. EngineFailed when the process ended
+    early: those that it did not come to are kept with the reason. ClassifierError, OSError when the artifact cannot be
+    read; EngineUnavailable when there is nothing to time.
     """
+    left = list(offered_configurations() if configurations is None else configurations)
+    if not left:
+        raise EngineUnavailable(f"The settings leave nothing to time: {named_spec()} does not run on this machine.")
     artifact = artifact_store.fetch(version.artifact_sha256)
-    timings = time_separately(artifact.folder, offered_configurations(), num_callers=num_threads(), is_wanted=is_wanted)
-    return _keep(version, artifact, timings)
+    try:
+        for timing in time_separately(artifact.folder, [*left], num_callers=num_threads(), is_wanted=is_wanted):
+            _keep(version, artifact, timing)
+            left.remove(timing.configuration)
+    except EngineFailed as error:
+        for one in left:
+            _keep(version, artifact, Timing(one, error=str(error)))
+        raise
+    return list(timings_that_count().of_artifact(artifact.sha256))
 
 
 def offered_configurations() -> list[Configuration]:
@@ -43,10 +63,10 @@ def offered_configurations() -> list[Configuration]:
     return [one for one in offered if is_allowed(one)]
 
 
-def is_timed(version: ModelVersion) -> bool:
-    """Whether all that the settings leave open was timed on such hardware."""
-    rows = timings_here(version.artifact_sha256)
-    return {*offered_configurations()} <= {configuration_of(row) for row in rows}
+def untimed(version: ModelVersion) -> list[Configuration]:
+    """What the settings leave open and was not timed on such hardware."""
+    timed = {configuration_of(row) for row in timings_here(version.artifact_sha256)}
+    return [one for one in offered_configurations() if one not in timed]
 
 
 def mark_chosen(artifact: Artifact) -> None:
@@ -58,26 +78,25 @@ def mark_chosen(artifact: Artifact) -> None:
 
 
 @transaction.atomic
-def _keep(version: ModelVersion, artifact: Artifact, timings: Sequence[Timing]) -> list[EngineTiming]:
-    machine, at = Hardware.here(), now()
-    parity = {spec: judge_parity(artifact, spec) for spec in {one.configuration.spec for one in timings}}
-    timings_here(artifact.sha256).delete()
-    EngineTiming.objects.bulk_create(
-        EngineTiming(
-            version=version,
-            hardware=machine,
-            engine=one.configuration.spec.engine,
-            device=one.configuration.spec.device,
-            precision=one.configuration.spec.precision,
-            num_threads=one.configuration.num_threads,
-            batch_size=one.configuration.batch_size,
-            images_per_second=one.images_per_second,
-            image_ms=one.image_ms,
-            error=one.error,
-            parity=parity[one.configuration.spec],
-            measured_at=at,
-        )
-        for one in timings
+def _keep(version: ModelVersion, artifact: Artifact, timing: Timing) -> None:
+    """In place of what was stored of this configuration. Other rows are not ours: another worker's settings differ."""
+    spec = timing.configuration.spec
+    configuration = {
+        "engine": spec.engine,
+        "device": spec.device,
+        "precision": spec.precision,
+        "num_threads": timing.configuration.num_threads,
+        "batch_size": timing.configuration.batch_size,
+    }
+    timings_here(artifact.sha256).filter(**configuration).delete()
+    EngineTiming.objects.create(
+        version=version,
+        hardware=Hardware.here(),
+        images_per_second=timing.images_per_second,
+        image_ms=timing.image_ms,
+        error=timing.error,
+        parity=judge_parity(artifact, spec),
+        measured_at=now(),
+        **configuration,
     )
     mark_chosen(artifact)
-    return list(timings_here(artifact.sha256))

@@ -3,10 +3,12 @@
 Prints one line of JSON for the supervisor on standard output; what people should read goes to standard error.
 """
 
+import argparse
 import json
 import os
 import secrets
 import sys
+from collections.abc import Sequence
 from io import StringIO
 
 import django
@@ -40,11 +42,15 @@ def create_first_admin() -> dict[str, str]:
     return {"admin": name} if given else {"admin": name, "password": password}
 
 
-def main() -> int:
+def main(given: Sequence[str] | None = None) -> int:
     """Prepare the database and print the first admin, if one was made."""
+    parser = argparse.ArgumentParser(description="Tables, first administrator, starter models.")
+    parser.add_argument("--workers-here", action="store_true", help="refuse to start without the device they shall use")
+    are_workers_here = parser.parse_args(given).workers_here
     try:
         django.setup()
-        call_command("models", "hardware", stdout=StringIO())  # a device that is not there is said now, not in a log
+        if are_workers_here:  # a device that is not there is said now, not in a log
+            call_command("models", "hardware", stdout=StringIO())
         migrate()
         call_command("models", "starters", stdout=sys.stderr)
         print(json.dumps(create_first_admin()))  # last: a password that we chose is told once

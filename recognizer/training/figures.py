@@ -76,10 +76,11 @@ def difference(contents: Contents, before: Contents) -> dict[str, Any]:
     }
 
 
-def _relabelled(contents: Contents, before: Contents) -> Counter[tuple[str, str]]:
-    """Photos that are in both, by the label that they had and the one they have now."""
+def _relabelled(contents: Contents, before: Contents, *, part: Part | None = None) -> Counter[tuple[str, str]]:
+    """Photos that are in both, by the label that they had and the one they have now; of all parts, or of one."""
     now, then = contents.photos, before.photos
-    labels = ((then[sha256].label, now[sha256].label) for sha256 in then.keys() & now.keys())
+    both = (sha256 for sha256 in then.keys() & now.keys() if part is None or now[sha256].part == part)
+    labels = ((then[sha256].label, now[sha256].label) for sha256 in both)
     return Counter(pair for pair in labels if pair[0] != pair[1])
 
 
@@ -87,13 +88,16 @@ def _by_label(photos: Iterator[Photo]) -> dict[str, int]:
     return dict(sorted(Counter(photo.label for photo in photos).items()))
 
 
-def warnings_of(contents: Contents, before: Contents) -> list[str]:
-    """What is wrong with a snapshot that can still be used, a sentence each, in which keys of labels are marked."""
+def warnings_of(contents: Contents, before: Contents, merged: Mapping[str, str] | None = None) -> list[str]:
+    """What is wrong with a snapshot that can still be used, a sentence each, in which keys of labels are marked.
+
+    `merged` names for each label that was merged the one that it counts as.
+    """
     return [
         *_too_small(contents),
         *_dominated(contents),
         *_jumps(contents, before),
-        *_renamed(contents, before),
+        *_renamed(contents, before, merged or {}),
     ]
 
 
@@ -147,12 +151,14 @@ def _jumps(contents: Contents, before: Contents) -> Iterator[str]:
             yield f"{marked(label)} went {shares} since the previous snapshot. Look why."
 
 
-def _renamed(contents: Contents, before: Contents) -> Iterator[str]:
-    """Mistakes that reach the test part, too: a gate that judges by them would praise who makes them."""
+def _renamed(contents: Contents, before: Contents, merged: Mapping[str, str]) -> Iterator[str]:
+    """Mistakes that may reach the test part, too: a gate that judges by them would praise who makes them."""
+    of_test = _relabelled(contents, before, part=Part.TEST)
     for (old, new), number in sorted(_relabelled(contents, before).items()):
-        num_before, is_merged = before.of_label[old], not contents.of_label[old]
-        if number >= LEAST_RENAMED and number > MOST_RENAMED * num_before and not is_merged:
+        is_much = number >= LEAST_RENAMED and number > MOST_RENAMED * before.of_label[old]
+        if is_much and merged.get(old) != new:
+            judging = f", {of_test[old, new]} of them where they judge" if of_test[old, new] else ""
             yield (
-                f"{number} of {num_before} photos of {marked(old)} are called {marked(new)} since the previous "
-                "snapshot, also where they judge. Look whether that is meant."
+                f"{number} of {before.of_label[old]} photos of {marked(old)} are called {marked(new)} since the "
+                f"previous snapshot{judging}. Look whether that is meant."
             )

@@ -13,7 +13,7 @@ from classifier_core.side_by_side import Said, side_by_side
 from recognizer.registry.models import Judgement, ModelVersion, RegisteredModel, TestState
 from recognizer.registry.rules import Limits, apply_rules, has_passed
 from recognizer.training.candidates import current_labels
-from recognizer.training.contest import Contender, answer_all, enter, load_apart, time_in_turn
+from recognizer.training.contest import Contender, answer_all, enter_both, load_apart, time_in_turn
 from recognizer.training.looking import lock_alive
 from recognizer.training.models import DatasetSnapshot, Judging, LeaseLost, Part, SnapshotItem
 from recognizer.training.unseen import find_learned
@@ -96,8 +96,7 @@ class _Measuring:
         before = all_labels.state_sha256()
         part = find_test_part(candidate.model)
         self._progress("Loading both versions", now=True)
-        current = current_keys(candidate.model)
-        contenders = {"candidate": enter(candidate, current), "serving": enter(serving, current)}
+        contenders = enter_both(candidate, serving, current_keys(candidate.model))
         counted = counted_labels(candidate.model, part.labels.union(*(one.keys for one in contenders.values())))
         labels_sha256 = all_labels.filter(key__in=counted).state_sha256()  # what changes of these outdates us
         if all_labels.all().state_sha256() != before:

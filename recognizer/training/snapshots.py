@@ -11,6 +11,7 @@ from django.db.models import Max
 from classifier_core.errors import ClassifierError, DatasetInvalid
 from recognizer.predictions.models import Blob, UploadedImage
 from recognizer.registry.models import RegisteredModel, TestState
+from recognizer.registry.taxonomy import merged_labels
 from recognizer.training import figures
 from recognizer.training.candidates import REASONS, Candidate, Candidates, capped, find_candidates
 from recognizer.training.looking import Looking, lock_alive
@@ -114,7 +115,7 @@ class _Freezing:
                 counts=contents.counts(),
                 left_out={reason: number for reason, number in sorted(found.left_out.items()) if number},
                 changes=figures.difference(contents, before),
-                warnings=figures.warnings_of(contents, before),
+                warnings=figures.warnings_of(contents, before, merged_labels(self._model)),
             )
             if not is_ours:
                 raise LeaseLost(f"{self._snapshot} is not ours any more.")

@@ -4,6 +4,10 @@ import { MOST_FILES, zipped } from "./zip.js";
 const folder = document.querySelector("input[webkitdirectory]");
 const archive = document.querySelector("input[name=archive]");
 
+const ROOM = 65_536; // bytes for the other fields and what stands between them: the limit is that of the whole form
+let choice = 0; // counts what was chosen, folders and zips: the newest one wins, however long an older one packs
+let isGiving = false;
+
 if (folder && archive) start();
 
 function start() {
@@ -12,32 +16,42 @@ function start() {
   (folder.closest(".field-folder")?.lastElementChild ?? folder.parentElement).append(status);
   folder.removeAttribute("name"); // its files are sent in the zip
   folder.disabled = false;
-  folder.addEventListener("change", async () => {
-    if (!folder.files.length) return;
-    give([]);
-    try {
-      status.textContent = await pack([...folder.files], (words) => (status.textContent = words));
-    } catch {
-      status.textContent = "A file of the folder cannot be read. Choose the folder again, or pack it as a zip.";
-    }
-    show(nameOf(folder.files[0]));
+  const say = (words) => (status.textContent = words);
+  folder.addEventListener("change", () => folder.files.length && take([...folder.files], say));
+  archive.addEventListener("change", () => {
+    if (isGiving) return;
+    choice += 1;
+    say("");
+    show("");
   });
 }
 
-// What to say about it, and as long as it takes.
+async function take(files, say) {
+  const mine = ++choice;
+  give([]);
+  const { zip, words } = await pack(files, say).catch(() => ({
+    words: "A file of the folder cannot be read. Choose the folder again, or pack it as a zip.",
+  }));
+  if (mine !== choice) return;
+  if (zip) give([zip]);
+  say(words);
+  show(nameOf(files[0]));
+}
+
+// The zip, where there is one, and what to say about it.
 async function pack(files, say) {
   const photos = files.filter(mayBePhoto);
   const numBytes = photos.reduce((sum, photo) => sum + photo.size, 0);
-  const most = Number(folder.dataset.maxBytes);
-  if (!photos.length) return "There are no photos in this folder.";
-  if (numBytes > most || photos.length > MOST_FILES) {
-    return `${amount(photos, numBytes)} are too many for a page, which takes ${megabytes(most)}. Import them with manage.py dataset import.`;
-  }
+  const most = Number(folder.dataset.maxBytes) - ROOM;
+  const tooMany = `${amount(photos, numBytes)} are too many for a page, which takes ${megabytes(most)}. Import them with manage.py dataset import.`;
+  if (!photos.length) return { words: "There are no photos in this folder." };
+  if (numBytes > most || photos.length > MOST_FILES) return { words: tooMany };
   say(`Packing ${amount(photos, numBytes)} …`);
   const name = `${nameOf(photos[0])}.zip`;
   const packed = await zipped(photos.map((file) => ({ name: file.webkitRelativePath, file })));
-  give([new File([packed], name, { type: packed.type })]);
-  return `${amount(photos, numBytes)} are packed as ${name}.`;
+  if (packed.size > most) return { words: tooMany }; // each file's name stands in it twice
+  const zip = new File([packed], name, { type: packed.type });
+  return { zip, words: `${amount(photos, numBytes)} are packed as ${name}.` };
 }
 
 // Not hidden, and of no kind that the browser knows to be something else. The server judges what they are.
@@ -50,7 +64,9 @@ function give(files) {
   const given = new DataTransfer();
   for (const file of files) given.items.add(file);
   archive.files = given.files;
+  isGiving = true;
   archive.dispatchEvent(new Event("change", { bubbles: true }));
+  isGiving = false;
 }
 
 // Where the admin's page says what was chosen: it would name one of the files.

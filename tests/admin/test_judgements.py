@@ -60,9 +60,10 @@ def judged(
     candidate = model.versions.filter(number=2).first() or registered_version(model.name, number=2)
     serving = model.desired_version()
     assert serving is not None
+    outcome = "passed" if passed else "refused"
     rules = [
         {"rule": "accuracy", "outcome": "passed", "words": "Accuracy is fine.", "labels": []},
-        {"rule": "classes", "outcome": "passed" if passed else "refused", "words": "apple falls.", "labels": ["apple"]},
+        {"rule": "classes", "outcome": outcome, "words": "{apple} falls.", "labels": ["apple"]},
     ]
     state = model.test_states.first() or model.test_states.create(number=1, content_sha256="0" * 64, num_photos=9)
     known = {"limits": vars(Limits()), "figures": figures(*labels), "rules": rules, "passed": passed}
@@ -95,7 +96,7 @@ def test_page_refuses_and_says_why(client: Client, fruit: RegisteredModel):
 
     for words in (
         "Refuse fruit v2",
-        "apple falls.",
+        "Apple falls.",
         "−60.0 to −20.0",
         "Left out: 2 photos of retired",
         "never",
@@ -123,7 +124,7 @@ def test_refused_one_is_not_promoted_by_a_forged_form(client: Client, fruit: Reg
     staff(client, *VIEW, PROMOTE)
     row = judged(fruit)
 
-    assert "apple falls." in said(post(client, row, reason="please"))[0]
+    assert "Apple falls." in said(post(client, row, reason="please"))[0]
     assert said(post(client, row, reason="please", force="yes"))[0].startswith("You may not force")
     assert fruit.desired_version().number == 1
 
@@ -137,7 +138,7 @@ def test_administrator_forces_with_a_reason(client: Client, fruit: RegisteredMod
     post(client, row, force="yes", reason="a new class")
 
     assert Promotion.objects.first().kind == "forced"
-    assert Promotion.objects.first().gate == "Overruled: apple falls."
+    assert Promotion.objects.first().gate == "Overruled: {apple} falls."
 
 
 @pytest.mark.parametrize("change", ["test part", "labels", "serving", "again"])

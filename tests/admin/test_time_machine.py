@@ -253,6 +253,17 @@ def test_page_says_what_served_at_a_moment(client: Client):
     assert "That is in the future." in at(-20)
 
 
+@pytest.mark.parametrize("address", [SERVED, "/admin/registry/promotion/", "/admin/registry/promotion/{}/change/"])
+def test_gate_names_labels_to_its_reader(client: Client, address: str):
+    staff(client, "registry.view_promotion")
+    version = labelled_version()
+    row = version.model.promotions.create(version=version, kind="forced", gate="Overruled: {banana} falls.")
+
+    for language, name in (("en", "Banana"), ("zh-hans", "香蕉")):
+        shown = client.get(address.format(row.pk), headers={"Accept-Language": language}).content.decode()
+        assert f"Overruled: {name} falls." in shown
+
+
 @pytest.mark.parametrize(
     "question", [{"at": "x"}, {"at": "9999-99-99T99:99"}, {"model": "no such"}, {"at": "0001-01-01T00:00"}]
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils.timezone import now
 
 from recognizer.registry.models import EngineTiming, Hardware, LoadedVersion, ModelVersion
 from tests.registry_rows import promoted_version, registered_version
@@ -77,3 +78,13 @@ def test_page_says_what_workers_run(admin_client: Client) -> None:
     LoadedVersion.objects.create(worker="box:1", model=version.model, version=version, **ran)
 
     assert "box:1 runs it on torch, cuda, bfloat16." in page(admin_client, version)
+
+
+def test_page_says_that_it_rests(admin_client: Client) -> None:
+    version = promoted_version("fruit")
+    LoadedVersion.objects.create(worker="box:1", model=version.model, version=version, unloaded_at=now())
+
+    shown = page(admin_client, version)
+
+    assert "box:1 loads it when it is asked for." in shown
+    assert "runs it on" not in shown

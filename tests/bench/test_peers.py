@@ -8,7 +8,7 @@ import pytest
 from bench.client import Load
 from bench.limit import Limit
 from bench.peers.__main__ import parse
-from bench.peers.network import SAME_ENGINE
+from bench.peers.network import PLAIN, SAME_ENGINE
 from bench.peers.programs import PEERS, PYTHON, Peer, running
 from bench.peers.rounds import OURS, Measured, Round
 from bench.peers.table import beside_peer, cells_of, to_markdown
@@ -52,6 +52,12 @@ def test_ours_stands_beside_the_faster_peer_with_the_same_engine():
     assert beside_peer(cells_of([one_round(60.0)]), photo="500x375", num_clients=8) is None
 
 
+def test_peers_with_plain_code_are_compared_apart():
+    cells = cells_of([one_round(60.0, **RIVALS, **{"LitServe, plain": 20.0, "BentoML, plain": 30.0})])
+
+    assert beside_peer(cells, photo="500x375", num_clients=8, way=PLAIN) == pytest.approx(2.0)
+
+
 def test_the_table_counts_what_was_not_answered():
     failed = Round(
         "500x375",
@@ -68,7 +74,7 @@ def test_the_table_has_a_line_for_each_photo_server_and_number_of_clients():
     lines = to_markdown(cells_of(rounds)).splitlines()
 
     assert len(lines) == 2 + 6
-    assert lines[2] == "| 500x375 | 8 | ours | 66.0 | 66.0-66.0 | 10 | 20 | 25 | 0 | 0.66 | 1.32 |"
+    assert lines[2] == "| 500x375 | 8 | ours | 66.0 | 66.0-66.0 | 10 | 20 | 25 | 0 | 0.66 | 1.32 |  |"
     assert lines[5].startswith("| 4032x3024 | 8 | ours | 60.0 |")
 
 

@@ -17,6 +17,18 @@ pytestmark = [pytest.mark.browser, pytest.mark.service]
 NEW = ("--new-model", "--add-classes")
 PAGE = "/admin/training/photoimport/add/"
 Visit = Callable[..., Page]
+ROOM = 65_536  # as in folder.js
+HOLD = """() => {
+  const read = File.prototype.arrayBuffer;
+  const held = new Promise((go) => (window.letGo = async () => {
+    go();
+    await new Promise((later) => setTimeout(later, 300));
+  }));
+  File.prototype.arrayBuffer = async function () {
+    if (this.webkitRelativePath.startsWith("slow")) await held;
+    return read.call(this);
+  };
+}"""
 
 
 def test_folder_with_classes_is_imported(visit: Visit, service: RunningService, tmp_path: Path):
@@ -51,6 +63,39 @@ def test_folder_without_photos_is_not_sent(visit: Visit, tmp_path: Path):
 
     expect(page.get_by_role("status")).to_have_text("There are no photos in this folder.")
     assert page.locator("input[name=archive]").evaluate("input => input.files.length") == 0
+
+
+@pytest.mark.parametrize("then", ["folder", "zip"])
+def test_newest_choice_is_sent_though_an_older_one_packs_longer(visit: Visit, tmp_path: Path, then: str):
+    slow, quick = (write_folder(tmp_path / name, {"apple": 1}) for name in ("slow", "quick"))
+    (tmp_path / "quick.zip").write_bytes(b"PK")
+    page = sign_in(visit, PAGE)
+    page.evaluate(HOLD)
+    page.locator("input[webkitdirectory]").set_input_files(slow)
+    expect(page.get_by_role("status")).to_have_text(re.compile("Packing"))
+
+    if then == "zip":
+        page.locator("input[name=archive]").set_input_files(tmp_path / "quick.zip")
+    else:
+        page.locator("input[webkitdirectory]").set_input_files(quick)
+        expect(page.get_by_role("status")).to_have_text(re.compile("packed as quick.zip"))
+    page.evaluate("letGo()")
+
+    chosen = "input => [...input.files].map(file => file.name)"
+    assert page.locator("input[name=archive]").evaluate(chosen) == ["quick.zip"]
+    assert "slow" not in page.get_by_role("status").inner_text()
+
+
+def test_folder_that_is_too_large_as_a_zip_is_not_sent(visit: Visit, tmp_path: Path):
+    folder = write_folder(tmp_path / "photos", {"apple": 3})
+    most = sum(photo.stat().st_size for photo in folder.rglob("*.*")) + ROOM  # no byte for their names
+    page = sign_in(visit, PAGE)
+    chooser = page.locator("input[webkitdirectory]")
+    chooser.evaluate("(input, most) => input.dataset.maxBytes = most", most)
+
+    chooser.set_input_files(folder)
+
+    expect(page.get_by_role("status")).to_have_text(re.compile("are too many for a page"))
 
 
 def ended_imports(service: RunningService) -> list[tuple[str, int, str]]:

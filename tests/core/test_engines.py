@@ -18,8 +18,10 @@ from classifier_core.engines.openvino import OpenVINOEngine, has_bfloat16
 from classifier_core.engines.parity import MAX_DIFFERENCE, compare, softmax
 from classifier_core.engines.precision import (
     MAX_SCORE_DIFFERENCE,
+    certify,
     choose_spec,
     fast_specs,
+    is_equal_enough,
     measure_parity,
     stored_parity,
 )
@@ -243,6 +245,34 @@ def test_torch_runs_bfloat16_on_cpu(exported):
 
     assert output.logits.dtype == np.float32
     assert compare(load_engine(exported, TORCH, num_threads=2).run(pixels), output).logit_difference < 0.2
+
+
+def test_pixels_that_nobody_may_write_are_answered(exported):
+    pixels = np.stack(sample_crops(exported.preprocessing, 2))
+    engine = load_engine(exported, OPENVINO, num_threads=2)
+    answered = engine.run(pixels).logits
+    pixels.flags.writeable = False
+
+    assert np.array_equal(engine.run(pixels).logits, answered)
+
+
+@pytest.mark.parametrize(("accuracy", "chosen"), [(0.9, BFLOAT16), (0.87, OPENVINO)])
+def test_right_answers_count_more_than_moved_scores(measured, tmp_path, monkeypatch, accuracy, chosen):
+    monkeypatch.setattr("classifier_core.engines.openvino.has_bfloat16", lambda: True)
+    seen = {"score_difference": 0.4, "accuracy": accuracy, "least_accuracy": 0.88}
+
+    assert choose_spec(with_bfloat16_measurement(measured, tmp_path / "copy", seen), "cpu") == chosen
+
+
+def test_photos_certify_a_precision(copied):
+    crops = sample_crops(copied.preprocessing, 500)
+    targets = np.zeros(500, np.int64)
+
+    parity = certify(copied, OPENVINO, crops, targets=targets, groups=range(500), num_threads=2)
+
+    assert parity.accuracy >= parity.least_accuracy
+    assert is_equal_enough(parity)
+    assert not is_equal_enough(dataclasses.replace(parity, accuracy=parity.least_accuracy - 0.01))
 
 
 @pytest.mark.skipif(has_bfloat16(), reason="this CPU has bfloat16")

@@ -1,6 +1,8 @@
 """Which configurations there are, how they are timed, and which one is chosen."""
 
 import os
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -8,7 +10,15 @@ import pytest
 import torch
 
 from classifier_core.engines import EngineSpec
-from classifier_core.engines.timing import Configuration, Timing, candidates, fastest, time_configurations, undisturbed
+from classifier_core.engines.timing import (
+    Configuration,
+    Timing,
+    candidates,
+    fastest,
+    time_configurations,
+    turns,
+    undisturbed,
+)
 from classifier_core.engines.timing_process import time_separately
 from classifier_core.errors import EngineFailed, MachineBusy
 from classifier_core.hardware import ProcessorTime
@@ -16,6 +26,14 @@ from classifier_core.hardware import ProcessorTime
 OPENVINO, TORCH = EngineSpec("openvino"), EngineSpec("torch")
 USUAL, TOGETHER, OTHER = Configuration(OPENVINO, 2, 1), Configuration(OPENVINO, 2, 4), Configuration(TORCH, 2, 1)
 NOWHERE = Configuration(EngineSpec("openvino", "cuda"), 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("alone", "together", "calls"),
+    [(0.002, 0.004, 60), (0.03, 0.1, 4), (0.1, 0.2, 3), (2.0, 1.0, 1), (2.0, 64.0, 1), (0.0, 0.0, 120000)],
+)
+def test_slow_network_with_many_callers_is_timed_shortly(alone, together, calls):
+    assert turns(alone, together_seconds=together) == calls
 
 
 @pytest.mark.parametrize(("has_it", "precisions"), [(True, ["float32", "bfloat16"]), (False, ["float32"])])
@@ -109,14 +127,30 @@ def test_who_needs_the_machine_ends_the_process(exported):
     start = time.monotonic()
 
     with pytest.raises(MachineBusy, match="went first"):
-        time_separately(exported.folder, [USUAL] * 100, num_callers=1, is_wanted=lambda: True)
+        list(time_separately(exported.folder, [USUAL] * 100, num_callers=1, is_wanted=lambda: True))
 
     assert time.monotonic() - start < 20
 
 
 def test_missing_artifact_is_an_error_in_words(tmp_path: Path):
-    with pytest.raises(EngineFailed, match="Nothing could be timed"):
-        time_separately(tmp_path / "gone", [NOWHERE], num_callers=1)
+    with pytest.raises(EngineFailed, match=r"It could not be timed: .*gone"):
+        list(time_separately(tmp_path / "gone", [NOWHERE], num_callers=1))
+
+
+def kill_the_process() -> None:
+    """As the kernel ends what takes too much memory."""
+    for pid in Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split():
+        if b"timing_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(int(pid), signal.SIGKILL)
+
+
+def test_what_was_told_before_the_process_was_killed_stays(exported):
+    timings = time_separately(exported.folder, [NOWHERE, *[USUAL] * 100], num_callers=1, max_others=1.0)
+    assert next(timings).configuration == NOWHERE
+    kill_the_process()
+
+    with pytest.raises(EngineFailed, match="memory runs out"):
+        list(timings)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -68,6 +68,17 @@ def test_batch_is_of_one_model(waiting: list[Prediction], owner: Owner):
     assert claim() == [car]
 
 
+def test_models_that_rest_are_left_out(waiting: list[Prediction], owner: Owner):
+    cars, idle = serve_tiny("cars", "0" * 64), serve_tiny("idle", "0" * 64)
+    car = upload(owner=owner, model="cars")
+    fruit = waiting[0].model
+
+    assert Prediction.objects.models_that_wait([fruit.pk, idle.pk]) == [fruit.pk]
+    assert Prediction.objects.claim(limit=8, lease=LEASE, without=[fruit.pk, idle.pk]) == [car]
+    assert Prediction.objects.claim(limit=8, lease=LEASE, without=[fruit.pk]) == []
+    assert Prediction.objects.claim(limit=8, lease=LEASE, without=[cars.pk]) == waiting
+
+
 def test_second_attempt_comes_alone(waiting: list[Prediction]):
     claim(1)
     Prediction.objects.return_expired(now() + 2 * LEASE)

@@ -31,7 +31,7 @@ def after(row: Prediction) -> Prediction:
 
 def classify_claimed(batch: list[Prediction]) -> None:
     given = iter([batch])
-    classify(lambda _limit, alone: next(given, []), until=time.monotonic() + 10)
+    classify(lambda _limit, **_: next(given, []), until=time.monotonic() + 10)
 
 
 def test_drain_answers_all_that_waits(fruit: RegisteredModel):

@@ -38,7 +38,7 @@ def test_storage_that_does_not_answer_costs_an_attempt_only(fruit: RegisteredMod
         raise StorageUnavailable("down")
 
     with monkeypatch.context() as patched:
-        patched.setattr("recognizer.predictions.blobs.read", read)
+        patched.setattr("recognizer.predictions.blobs.read_once", read)
         tasks.classify_pending()
     row.refresh_from_db()
     assert row.status == "running"  # until its lease runs out

@@ -216,7 +216,7 @@ def test_storage_that_does_not_answer_now_is_asked_again(candidate: ModelVersion
         raise StorageUnavailable("down")
 
     with monkeypatch.context() as patched:
-        patched.setattr(blobs, "read", read)
+        patched.setattr(blobs, "read_once", read)
         assert give_opinions() == 0
     assert again(trial).num_passed == 0
 

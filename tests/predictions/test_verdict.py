@@ -10,7 +10,8 @@ from django.test import Client
 
 from recognizer.predictions.erasure import erase
 from recognizer.predictions.models import Feedback, Prediction, Review
-from recognizer.predictions.review import Overtaken, approve, record, refuse, undo
+from recognizer.predictions.review import Overtaken, approve, record, refuse, repeat_verdicts, undo
+from recognizer.predictions.sweeping import sweep_part
 from recognizer.registry.models import Label
 from tests.admin.desk_doors import judge, send
 from tests.admin.rows import LIST, act, answered, labelled_version, page_fields
@@ -130,6 +131,19 @@ def test_of_verdicts_at_once_the_last_one_counts(rows: list[Prediction]):
 
     assert Review.objects.count() == 4
     assert stored() == counted() != {}
+
+
+def test_what_the_web_of_before_wrote_is_repeated(rows: list[Prediction], boss: User):
+    for row in rows[:4]:
+        record(row, verdict=Verdict.REJECTED, reviewer=boss)
+    for row, verdict in zip(rows[2:], ("confirmed", "withdrawn", "corrected"), strict=False):
+        Review.objects.create(prediction=row, verdict=verdict, reviewer=boss)
+    assert stored() != counted()
+
+    sweep_part(0)
+
+    assert stored() == counted()
+    assert repeat_verdicts() == 0
 
 
 def test_a_refused_verdict_changes_nothing(rows: list[Prediction], boss: User):

@@ -3,6 +3,7 @@
 import threading
 import time
 import uuid
+from collections.abc import Collection
 from datetime import timedelta
 from pathlib import Path
 
@@ -99,8 +100,39 @@ def test_no_lease_runs_while_it_loads(resting: RegisteredModel, monkeypatch: pyt
     assert (done.status, done.attempts) == ("succeeded", 1)
 
 
-def claim(limit: int, *, alone: bool) -> list[Prediction]:
-    return Prediction.objects.claim(limit=limit, lease=timedelta(seconds=15), alone=alone)
+def claim(limit: int, *, alone: bool, without: Collection[int]) -> list[Prediction]:
+    return Prediction.objects.claim(limit=limit, lease=timedelta(seconds=15), alone=alone, without=without)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_others_are_answered_while_it_loads(
+    resting: RegisteredModel, tiny_store: Path, monkeypatch: pytest.MonkeyPatch
+):
+    serve_tiny("cars", tiny_store.name)
+    serving.refresh()
+    may_load, load = threading.Event(), serving.load
+    monkeypatch.setattr(serving, "load", lambda row: may_load.wait(20) and load(row))
+    slow, quick = (upload(picture(), owner=Owner(visitor=uuid.uuid4()), model=name) for name in ("fruit", "cars"))
+
+    classify(claim, until=time.monotonic() + 1)
+    answered_beside = Prediction.objects.get(pk=quick.pk).status
+    may_load.set()
+    work()
+
+    assert answered_beside == "succeeded"
+    done = Prediction.objects.get(pk=slow.pk)
+    assert (done.status, done.attempts) == ("succeeded", 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_load_that_fails_oddly_ends_the_waiting(resting: RegisteredModel, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(serving, "load", lambda row: 1 / 0)
+    row = upload(picture(), owner=Owner(visitor=uuid.uuid4()))
+
+    with pytest.raises(ZeroDivisionError):
+        classify(claim, until=time.monotonic() + 20)
+
+    assert Prediction.objects.get(pk=row.pk).attempts == 1  # it ends after five
 
 
 def test_who_answers_with_it_keeps_it(resting: RegisteredModel):
@@ -129,6 +161,43 @@ def test_corrupt_promotion_brings_the_resting_one_back(client: Client, resting: 
     assert LoadedVersion.objects.get().error
 
     assert answered(client)["model"]["version"] == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_resting_one_that_is_broken_is_an_outage(
+    client: Client, resting: RegisteredModel, settings: Settings, tmp_path: Path, broker
+):
+    store, settings.RECOGNIZER_ARTIFACT_DIR = settings.RECOGNIZER_ARTIFACT_DIR, tmp_path
+    assert answered(client)["status"] == "failed"
+    serving.refresh()
+
+    row = LoadedVersion.objects.get()
+    assert (row.version, row.unloaded_at) == (None, None)
+    assert row.error
+    assert client.get("/readyz").status_code == 503
+    settings.RECOGNIZER_ARTIFACT_DIR = store  # repaired, it is loaded before anybody asks
+    serving.refresh()
+    assert (LoadedVersion.objects.get().error, in_memory(client)) == ("", [True])
+
+
+def test_what_the_follower_loaded_meanwhile_answers(
+    resting: RegisteredModel,
+    candidate: ModelVersion,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The desired one fails for a request, and loads for the follower before the previous one is brought back."""
+    promote(candidate, by=None, force=True, reason="test")
+    load_desired = serving._load_desired
+
+    def fail_once(model: RegisteredModel) -> serving.ServingVersion:
+        monkeypatch.setattr(serving, "_load_desired", load_desired)
+        serving.refresh()
+        raise MemoryError
+
+    monkeypatch.setattr(serving, "_load_desired", fail_once)
+
+    assert serving.serving_version(resting.pk).row == candidate
+    assert serving._loaded[resting.pk].row == candidate
 
 
 def test_version_on_trial_needs_no_served_one(resting: RegisteredModel):

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 
 from classifier_core.artifact import load_artifact
 from classifier_core.engines import EngineSpec, precision
+from classifier_core.engines.parity import Parity
 from classifier_core.errors import ArtifactInvalid, ClassifierError, EngineFailed
 from recognizer.registry import artifact_store
 from recognizer.registry.imports import import_artifact
@@ -126,6 +127,19 @@ def test_new_runtime_is_measured_at_the_next_import(installed: Path, monkeypatch
     import_artifact(installed, model_name="fruit")
 
     assert measurement.read_text() == measured
+
+
+def test_figures_of_photos_come_with_the_artifact(installed: Path, monkeypatch: pytest.MonkeyPatch):
+    spec = EngineSpec("openvino")
+    monkeypatch.setattr(precision, "fast_specs", lambda: [spec])
+    monkeypatch.setattr(precision, "measure_parity", pytest.fail)
+    precision.store_parity(load_artifact(installed), spec, Parity(700, 0.99, 0.4, 0.1, 0.1, 0.98, 0.9, 0.88))
+
+    version, _ = import_artifact(installed, model_name="fruit")
+
+    kept = precision.stored_parity(artifact_store.fetch(version.artifact_sha256), spec)
+    assert kept == Parity(700, 0.99, 0.4, 0.1, 0.1, 0.98, 0.9, 0.88)
+    assert version.parity[str(spec)]["accuracy"] == 0.9
 
 
 def test_same_artifact_may_be_two_models(installed: Path):

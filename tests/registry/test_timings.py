@@ -1,8 +1,10 @@
 """How fast a version runs here: measured, kept, and followed by what serves."""
 
 import shutil
+from collections.abc import Callable, Iterator
 from functools import partial
 from io import StringIO
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,9 @@ from django.core.management import CommandError, call_command
 
 from classifier_core.artifact import load_artifact
 from classifier_core.engines import EngineSpec
-from classifier_core.engines.timing import Configuration
+from classifier_core.engines.timing import Configuration, Timing
 from classifier_core.engines.timing_process import time_separately
-from classifier_core.errors import MachineBusy
+from classifier_core.errors import EngineFailed, MachineBusy
 from recognizer.registry import configurations, serving, timekeeping, timings
 from recognizer.registry.models import EngineTiming, Hardware, LoadedVersion, ModelVersion, RegisteredModel
 from tests.recognition import answered, serve_tiny
@@ -68,7 +70,7 @@ def test_timings_of_other_hardware_say_nothing(version: ModelVersion):
     timed(version, 900, engine="torch", parity=REFERENCE, machine=elsewhere)
 
     assert chosen(version) == usual()
-    assert not timings.is_timed(version)
+    assert timings.untimed(version)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +187,7 @@ def test_command_times_what_serves_and_keeps_it(version: ModelVersion):
     assert {row.parity for row in rows} == {EngineTiming.Parity.PASSED}
     assert [row.is_chosen for row in rows].count(True) == 1
     assert {row.hardware for row in rows} == {Hardware.here()}
-    assert timings.is_timed(version)
+    assert not timings.untimed(version)
     [line] = [line for line in said.getvalue().splitlines() if line.startswith("  > ")]
     assert "openvino on cpu in float32" in line
 
@@ -197,6 +199,96 @@ def test_disturbed_timing_leaves_the_old_one(version: ModelVersion):
 
     with pytest.raises(MachineBusy):
         timings.measure(version, is_wanted=lambda: True)
+
+    assert list(EngineTiming.objects.all()) == [old]
+
+
+def told(*timings: Timing, then: Exception | None = None) -> Callable[..., Iterator[Timing]]:
+    """A process that times so much, and then ends."""
+
+    def time_separately(*_: Any, **__: Any) -> Iterator[Timing]:
+        yield from timings
+        if then:
+            raise then
+
+    return time_separately
+
+
+@pytest.mark.usefixtures("_noisy")
+def test_light_traffic_gets_a_table_bit_by_bit(version: ModelVersion, monkeypatch: pytest.MonkeyPatch):
+    first, second = timings.untimed(version)
+    monkeypatch.setattr(timings, "time_separately", told(Timing(first, 100.0, 5.0), then=MachineBusy("Wanted.")))
+
+    with pytest.raises(MachineBusy):
+        timings.measure(version, timings.untimed(version))
+
+    assert timings.untimed(version) == [second]
+    assert EngineTiming.objects.get().images_per_second == 100.0
+
+
+@pytest.mark.usefixtures("_noisy")
+def test_what_kills_the_process_is_not_timed_again(version: ModelVersion, monkeypatch: pytest.MonkeyPatch):
+    first, _ = timings.untimed(version)
+    monkeypatch.setattr(timings, "time_separately", told(Timing(first, 100.0, 5.0), then=EngineFailed("Killed.")))
+    monkeypatch.setattr(timekeeping, "_require_quiet", lambda _: None)
+    serving.refresh()
+
+    assert not timekeeping._time_or_log(lambda: False)
+
+    assert [(row.images_per_second, row.error) for row in EngineTiming.objects.all()] == [
+        (100.0, ""),
+        (None, "Killed."),
+    ]
+    assert timekeeping._time_or_log(lambda: False)
+
+
+def test_pause_grows_with_each_failure():
+    pauses = [timekeeping.pause_seconds(failures) for failures in (0, 1, 2, 9, 9999)]
+
+    assert pauses == [30, 60, 120, 3840, 3840]
+
+
+def test_workers_with_other_settings_keep_each_others_timings(
+    version: ModelVersion, settings: Any, monkeypatch: pytest.MonkeyPatch
+):
+    for engine in ("openvino", "torch"):
+        settings.RECOGNIZER_ENGINE, settings.RECOGNIZER_PRECISION = engine, "float32"
+        ours = [Timing(one, 100.0, 5.0) for one in timings.untimed(version)]
+        monkeypatch.setattr(timings, "time_separately", told(*ours))
+        rows = timings.measure(version)
+        assert {row.engine for row in rows} == {engine}
+
+    assert not timings.untimed(version)
+    settings.RECOGNIZER_ENGINE = "auto"
+    assert not timings.untimed(version)
+
+
+@pytest.mark.parametrize("named", [{}, {"ENGINE": "torch"}, {"PRECISION": "float32"}, {"NUM_THREADS": 3}])
+def test_timings_that_count_are_what_is_allowed(version: ModelVersion, settings: Any, named: dict[str, Any]):
+    for engine, precision, threads, size in product(("openvino", "torch"), ("float32", "bfloat16"), (1, 3), (1, 2, 77)):
+        timed(version, 100, engine=engine, precision=precision, num_threads=threads, batch_size=size)
+    settings.RECOGNIZER_BATCH_SIZE = 2
+    for name, value in named.items():
+        setattr(settings, f"RECOGNIZER_{name}", value)
+
+    allowed = [
+        one for one in EngineTiming.objects.all() if configurations.is_allowed(configurations.configuration_of(one))
+    ]
+
+    assert list(configurations.timings_that_count()) == allowed
+    assert allowed
+
+
+@pytest.mark.parametrize(("engine", "precision"), [("auto", "float16"), ("torch", "bfloat16")])
+def test_nothing_to_time_is_told_and_deletes_nothing(
+    version: ModelVersion, settings: Any, monkeypatch: pytest.MonkeyPatch, engine: str, precision: str
+):
+    monkeypatch.setattr("classifier_core.engines.openvino.has_bfloat16", lambda: False)
+    old = timed(version, 100)
+    settings.RECOGNIZER_ENGINE, settings.RECOGNIZER_PRECISION = engine, precision
+
+    with pytest.raises(CommandError, match=f"leave nothing to time: .*{precision} does not run on this machine"):
+        call_command("models", "time", "fruit")
 
     assert list(EngineTiming.objects.all()) == [old]
 
@@ -246,7 +338,7 @@ def test_failed_configuration_is_not_tried_for_ever(version: ModelVersion, setti
     for one in timings.offered_configurations():
         timed(version, None, precision=one.spec.precision, num_threads=1, batch_size=one.batch_size, error="No.")
 
-    assert timings.is_timed(version)
+    assert not timings.untimed(version)
     assert chosen(version) == usual()
 
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from recognizer.supervisor import prepare, service
 from recognizer.supervisor.leftovers import ChildrenFile
 from recognizer.supervisor.options import Options, read_options
@@ -28,6 +30,16 @@ def test_given_password_is_never_shown(db, django_user_model, monkeypatch):
     assert django_user_model.objects.get(username="ruth").check_password("a long given password")
     assert "ruth" in line
     assert "a long given password" not in line
+
+
+@pytest.mark.parametrize(("given", "asked"), [([], []), (["--workers-here"], ["hardware"])])
+def test_device_is_looked_for_only_where_workers_run(db, monkeypatch, given, asked):
+    verbs = []
+    monkeypatch.setattr(prepare, "call_command", lambda _command, verb, **_options: verbs.append(verb))
+
+    assert prepare.main(given) == 0
+
+    assert verbs == [*asked, "starters"]
 
 
 def test_greeting_names_an_address_for_this_machine(tmp_path):

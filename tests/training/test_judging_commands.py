@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 
 from classifier_core.artifact import load_artifact
 from classifier_core.classifier import load_classifier
-from classifier_core.engines import EngineSpec
+from classifier_core.engines import EngineSpec, precision
 from classifier_core.export import exported
 from tests.core.tiny_training import register_tiny, write_stripes
 from tests.photo_folders import write_folder
@@ -334,3 +334,22 @@ def test_int8_that_loses_accuracy_is_refused(run, stripes, tmp_path, monkeypatch
 def test_int8_needs_photos_to_calibrate_on(artifact, photos, tmp_path):
     with pytest.raises(CommandError, match="too few to calibrate"):
         call("export", artifact, "--format", "int8", "--data", photos, "--out", tmp_path / "int8")
+
+
+def test_photos_say_whether_a_precision_may_serve(artifact, photos, tmp_path, monkeypatch):
+    folder = shutil.copytree(artifact, tmp_path / "model")
+    monkeypatch.setattr(precision, "fast_specs", lambda: [EngineSpec("openvino")])
+    monkeypatch.setattr(precision, "MIN_PICTURES", 48)
+
+    said = call("certify", folder, "--data", photos)
+
+    assert "100.00% and known 100.00% the same as float32 on 48 pictures" in said  # 16 that can be read, three times
+    assert said.strip().endswith("it may serve.")
+    assert precision.stored_parity(load_artifact(folder), EngineSpec("openvino")).num_pictures == 48
+
+
+def test_machine_of_one_precision_certifies_nothing(artifact, photos, monkeypatch):
+    monkeypatch.setattr(precision, "fast_specs", list)
+
+    with pytest.raises(CommandError, match="float32 only"):
+        call("certify", artifact, "--data", photos)

@@ -84,7 +84,7 @@ def test_flipped_labels_are_refused_and_the_class_is_named(fruit: Any, tmp_path:
     assert {row["label"] for row in judgement.flipped} == {"apple"}
     assert {row["after"] for row in judgement.flipped} == {"banana"}
     assert judgement.figures["confusion"]["labels"] == ["apple", "banana"]
-    with pytest.raises(PromotionRefused, match="Apple falls from"):
+    with pytest.raises(PromotionRefused, match="apple} falls from"):
         promote(candidate, by=None)
     forced = promote(candidate, by=None, force=True, reason="the camera is another one")
     assert (forced.kind, forced.judgement) == ("forced", judgement)

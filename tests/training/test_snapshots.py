@@ -14,7 +14,8 @@ from recognizer.predictions.erasure import erase
 from recognizer.predictions.feedback import claim
 from recognizer.predictions.models import Blob, Feedback, Owner, Review
 from recognizer.predictions.review import approve, record
-from recognizer.registry.models import RegisteredModel, TestState
+from recognizer.registry.models import Label, RegisteredModel, TestState
+from recognizer.registry.taxonomy import merge
 from recognizer.training.asking import ask_for_snapshot
 from recognizer.training.base_photos import remove_base_photo
 from recognizer.training.figures import Contents, Photo, warnings_of
@@ -318,9 +319,35 @@ def test_many_labels_that_became_another_are_warned_of(fruit_rows: RegisteredMod
 
     after_ten = frozen(fruit_rows).warnings
 
-    words = "{} of {} photos of {{apple}} are called {{banana}} since the previous snapshot, also where they judge."
+    words = "{} of {} photos of {{apple}} are called {{banana}} since the previous snapshot"
     assert next(warning for warning in after_five if "are called" in warning).startswith(words.format(5, 40))
     assert next(warning for warning in after_ten if "are called" in warning).startswith(words.format(5, 35))
+    assert not [warning for warning in frozen(fruit_rows).warnings if "are called" in warning]
+
+
+@pytest.mark.parametrize(
+    ("part", "merged", "words"),
+    [
+        ("test", {}, ["8 of 8 photos of {pear} are called {apple} since the previous snapshot, 8 of them where"]),
+        ("train", {}, ["8 of 8 photos of {pear} are called {apple} since the previous snapshot. Look"]),
+        ("test", {"pear": "apple"}, []),
+    ],
+)
+def test_whole_class_renamed_is_warned_of_unless_merged(part: str, merged: dict[str, str], words: list[str]):
+    then, now = (
+        Contents({str(number): Photo(0, label, part, "base", "") for number in range(8)}) for label in ("pear", "apple")
+    )
+
+    said = [warning for warning in warnings_of(now, then, merged) if "are called" in warning]
+
+    assert [warning[: len(start)] for warning, start in zip(said, words, strict=True)] == words
+
+
+def test_merge_is_no_mistake_that_a_snapshot_warns_of(fruit_rows: RegisteredModel, tmp_path: Path):
+    with_base_photos(fruit_rows, tmp_path / "fruit", each=10)
+    frozen(fruit_rows)
+    merge(Label.objects.get(key="apple"), Label.objects.get(key="banana"))
+
     assert not [warning for warning in frozen(fruit_rows).warnings if "are called" in warning]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -52,6 +53,17 @@ def test_same_command_finds_its_run_again(photos, tmp_path, settings):
     assert train(photos) == first
     train(photos, "--lr", "0.01")
     assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_finished_run_needs_no_teacher_any_more(photos, tmp_path):
+    big, run = tmp_path / "big", tmp_path / "run"
+    train(photos, "--folder", str(big))
+    taught = ("--folder", str(run), "--teacher", str(big / "artifact"))
+    first = train(photos, *taught)
+
+    shutil.rmtree(big)
+
+    assert train(photos, *taught) == first
 
 
 def test_zip_with_names_and_ready_split(photos, tmp_path):

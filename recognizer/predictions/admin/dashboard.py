@@ -18,31 +18,33 @@ from recognizer.registry.models import LoadedVersion, Promotion
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The figures, each with a way to the rows behind it; only those that the person may see."""
     context["title"] = "Overview"
-    if may_view("predictions", "prediction")(request):
-        context["figures"] = _figures()
-    if may_review(request):
-        context["to_review"] = _number(Prediction.objects.unreviewed())
+    may_see, reviews = may_view("predictions", "prediction")(request), may_review(request)
+    to_review = _number(Prediction.objects.unreviewed()) if may_see or reviews else ""
+    if may_see:
+        context["figures"] = _figures(to_review)
+    if reviews:
+        context["to_review"] = to_review
     if may_view("registry", "registeredmodel")(request):
         context["serving"] = _serving()
         context["num_workers"] = LoadedVersion.objects.live().num_workers()
     return context
 
 
-def _figures() -> list[dict[str, str]]:
+def _figures(to_review: str) -> list[dict[str, str]]:
     status, today = Prediction.Status, localdate()
     rows = Prediction.objects.filter(created_at__gte=midnight(today))
     since = {"created_at_from": today.isoformat()}
     return [
-        _figure("Waiting", Prediction.objects.pending(), status__exact=status.PENDING),
-        _figure("Recognised today", rows.filter(status=status.SUCCEEDED), status__exact=status.SUCCEEDED, **since),
-        _figure("Failed today", rows.filter(status=status.FAILED), status__exact=status.FAILED, **since),
-        _figure("To review", Prediction.objects.unreviewed(), verdict="none"),
+        _figure("Waiting", _number(Prediction.objects.pending()), status__exact=status.PENDING),
+        _figure("Recognised today", _number(rows.filter(status=status.SUCCEEDED)), status__exact="succeeded", **since),
+        _figure("Failed today", _number(rows.filter(status=status.FAILED)), status__exact=status.FAILED, **since),
+        _figure("To review", to_review, verdict="none"),
     ]
 
 
-def _figure(name: str, rows: QuerySet[Prediction], **filters: str) -> dict[str, str]:
+def _figure(name: str, number: str, **filters: str) -> dict[str, str]:
     address = f"{reverse('admin:predictions_prediction_changelist')}?{urlencode(filters)}"
-    return {"name": name, "number": _number(rows), "address": address}
+    return {"name": name, "number": number, "address": address}
 
 
 def _number(rows: QuerySet[Prediction]) -> str:

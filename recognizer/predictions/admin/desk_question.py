@@ -70,7 +70,7 @@ class Question(forms.Form):
         """The model named, else the one whose answer waits newest, else any."""
         if model := self.cleaned_data.get("model"):
             return model  # type: ignore[no-any-return]
-        newest = Prediction.objects.unreviewed().order_by("-created_at").values_list("model", flat=True).first()
+        newest = Prediction.objects.unreviewed().values_list("model", flat=True).first()
         models = RegisteredModel.objects.all()
         return models.filter(pk__in=[newest]).first() or models.first()
 
@@ -105,10 +105,24 @@ class Question(forms.Form):
         """The answers of the queue: those without a verdict, unless one is asked for."""
         if verdict := self.cleaned_data.get("verdict"):
             return self._answers(is_keyed=True).filter(verdict=verdict)
-        if in_order == Order.LABEL and not self.num_filters:
-            # Only an answer has a score: these are the words of the index that has them by label.
-            return Prediction.objects.without_verdict().filter(model=self.model_asked, score__isnull=False)
-        return self.answers(in_order=in_order).without_verdict()
+        is_order_of_index = in_order in (Order.LABEL, Order.NEWEST) and not self.num_filters
+        if not is_order_of_index and self._has_many_to_review:
+            return self.answers(in_order=in_order).unreviewed()
+        if in_order != Order.SCORE:
+            return self._to_review
+        # By key, or SQLite would rather sort all answers of the model, reviewed or not.
+        return Prediction.objects.filter(pk__in=self._to_review.values("pk")[:MAX_SORTED])
+
+    @cached_property
+    def _to_review(self) -> PredictionQuerySet:
+        """In the words of the indexes of what nobody has judged: of them only, however many answers there are."""
+        return self._narrow(Prediction.objects.unreviewed().filter(model=self.model_asked))
+
+    @cached_property
+    def _has_many_to_review(self) -> bool:
+        """Whether more wait than are sorted for a page."""
+        waiting = Prediction.objects.unreviewed().filter(model=self.model_asked)
+        return waiting[MAX_SORTED : MAX_SORTED + 1].exists()
 
 
 def _by_label(rows: PredictionQuerySet, words: str) -> PredictionQuerySet:

@@ -138,8 +138,7 @@ class VerdictFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: PredictionQuerySet) -> QuerySet[Prediction]:
         if self.value() == "none":
-            answers = queryset.in_status(Prediction.Status.SUCCEEDED, is_keyed=_is_keyed(request))
-            return answers.without_verdict()
+            return queryset.unreviewed()
         if self.value() in dict(Review.Verdict.that_count()):
             return queryset.filter(verdict=self.value())
         return queryset

@@ -22,6 +22,7 @@ from recognizer.registry.admin.asking import Question, ask, is_answered
 from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, LoggedAdmin, StaffRequest
 from recognizer.registry.models import REPORT_LIFETIME, LoadedVersion, ModelVersion, Promotion, RegisteredModel
 from recognizer.registry.promotion import PromotionRefused, previous_version, rollback
+from recognizer.registry.taxonomy import with_label_names
 
 
 class ReasonForm(forms.Form):
@@ -56,9 +57,13 @@ class VersionInline(HistoryInline):
 
 class PromotionInline(HistoryInline):
     model = Promotion
-    fields = ("version", "kind", "gate", "reason", "promoted_by", "created_at")
+    fields = ("version", "kind", "gate_shown", "reason", "promoted_by", "created_at")
     readonly_fields = fields
     per_page = 20
+
+    @admin.display(description="Gate")
+    def gate_shown(self, promotion: Promotion) -> str:
+        return with_label_names(promotion.gate, promotion.version.model)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Promotion]:
         return super().get_queryset(request).select_related("version__model", "promoted_by")  # type: ignore[no-any-return]

@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from recognizer.admin_site import may_view
 from recognizer.registry.models import RegisteredModel
+from recognizer.registry.taxonomy import with_label_names
 from recognizer.registry.timeline import Reign, reigns_of
 
 SECONDS = "%Y-%m-%dT%H:%M:%S"
@@ -72,6 +73,7 @@ def _drawn(model: RegisteredModel, at: datetime) -> dict[str, Any]:
         "at": at,
         "is_future": at > now() + timedelta(minutes=1),
         "asked": asked,
+        "gate": with_label_names(asked.promotion.gate, model) if asked else "",
         "reigns": reigns[:LISTED],
         "num_more": max(0, len(reigns) - LISTED),
         "line": _line(reigns[:LISTED], asked),

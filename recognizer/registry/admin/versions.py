@@ -20,6 +20,7 @@ from recognizer.registry.admin.served import served_urls
 from recognizer.registry.admin.timings import timings_drawn
 from recognizer.registry.models import Evaluation, ModelVersion, Promotion
 from recognizer.registry.promotion import PromotionRefused, promote
+from recognizer.registry.taxonomy import with_label_names
 
 SERVES = SafeString('<span class="rz-chip rz-good">serves</span>')
 MAX_JUDGEMENTS = 10  # listed on the page of a version
@@ -162,7 +163,7 @@ def _try_promote(request: StaffRequest, version: ModelVersion, answer: dict[str,
     try:
         promote(version, by=request.user, reason=answer["reason"], force=answer.get("force", False))
     except PromotionRefused as refused:
-        messages.error(request, str(refused))
+        messages.error(request, with_label_names(str(refused), version.model))
         return False
     messages.success(request, f"{version} serves from now on.")
     return True
@@ -193,9 +194,14 @@ class EvaluationAdmin(HistoryAdmin):
 
 @admin.register(Promotion)
 class PromotionAdmin(HistoryAdmin):
-    list_display = ("version", "kind", "gate", "reason", "promoted_by", "created_at")
+    list_display = ("version", "kind", "gate_shown", "reason", "promoted_by", "created_at")
     list_filter = (("model", RelatedDropdownFilter), ("kind", ChoicesDropdownFilter))
     list_select_related = ("version__model", "promoted_by")
+    fields = ("model", "version", "kind", "gate_shown", "judgement", "reason", "promoted_by", "created_at")
+
+    @admin.display(description="Gate", ordering="gate")
+    def gate_shown(self, promotion: Promotion) -> str:
+        return with_label_names(promotion.gate, promotion.version.model)
 
     def get_urls(self) -> list[URLPattern]:
         return [*served_urls(), *super().get_urls()]

@@ -58,6 +58,7 @@ def draw(request: HttpRequest, row: Judgement) -> dict[str, Any]:
     classes = row.figures["classes"]
     return {
         "title": str(row),
+        "words": with_names(row.words, names),
         "outdated": outdated,
         "is_serving": serves == row.candidate,
         "previous": previous_version(row.candidate.model) if serves == row.candidate else None,

@@ -19,6 +19,7 @@ from recognizer.predictions.admin.cells import MomentCell
 from recognizer.registry.admin.history import HistoryAdmin, StaffRequest
 from recognizer.registry.models import Judgement, ModelVersion
 from recognizer.registry.promotion import PromotionRefused, promote
+from recognizer.registry.taxonomy import with_label_names
 from recognizer.training.admin.base_photos import status_chip
 from recognizer.training.admin.judgement_page import draw
 from recognizer.training.judgings import ask_for_judgement
@@ -80,7 +81,7 @@ class JudgementAdmin(MomentCell, HistoryAdmin):
             reason = forms.CharField(required=False).clean(request.POST.get("reason", ""))[:MAX_REASON]
             promote(version, by=request.user, reason=reason, force="force" in request.POST)
         except PromotionRefused as refused:
-            messages.error(request, str(refused))
+            messages.error(request, with_label_names(str(refused), version.model))
         except ValidationError as invalid:
             messages.error(request, f"The reason cannot be kept. {' '.join(invalid.messages)}")
         else:

@@ -14,6 +14,7 @@ from recognizer.admin_site import may_view
 from recognizer.predictions.admin import cells
 from recognizer.predictions.describe import label_names
 from recognizer.predictions.models import Prediction
+from recognizer.registry.taxonomy import with_label_names
 from recognizer.training.admin.pictures import thumbnail
 from recognizer.training.models import SnapshotItem
 from recognizer.training.origins import Lesson, origin_of
@@ -39,6 +40,7 @@ def origin(request: HttpRequest, pk: UUID) -> HttpResponse:
         "when": cells.moment(row.created_at),
         "asked_at": row.finished_at or row.created_at,
         "origin": found,
+        "gate": with_label_names(found.reign.promotion.gate, row.model) if found and found.reign else "",
         "sees_promotions": may_view("registry", "promotion")(request),
         "sees_versions": may_view("registry", "modelversion")(request),
         "sees_runs": may_view("training", "trainingrun")(request),

@@ -11,6 +11,7 @@ from classifier_core.errors import ClassifierError, EngineUnavailable
 from classifier_core.hardware import describe_hardware
 from recognizer.registry.models import EngineTiming, ModelVersion, RegisteredModel
 from recognizer.registry.promotion import PromotionRefused, promote
+from recognizer.registry.taxonomy import with_label_names
 from recognizer.storage import StorageUnavailable
 
 EXAMPLES = """examples:
@@ -77,7 +78,7 @@ class Command(BaseCommand):
             for line in _described(version):
                 self.stdout.write(f"  {line}")
         for promotion in model.promotions.select_related("version"):
-            words = f"{promotion.gate} {promotion.reason}".strip()
+            words = with_label_names(f"{promotion.gate} {promotion.reason}".strip(), model)
             self.stdout.write(f"  {promotion.created_at:%Y-%m-%d %H:%M} {promotion.kind} {promotion.version}: {words}")
 
     def _time(self, *, names: list[str], **_: Any) -> None:
@@ -116,9 +117,10 @@ class Command(BaseCommand):
 
     def _promote(self, version: Any) -> None:
         try:
-            self.stdout.write(f"Promoted. {promote(version, by=None).gate}")
+            gate = promote(version, by=None).gate
         except PromotionRefused as refusal:
-            raise CommandError(str(refusal)) from refusal
+            raise CommandError(with_label_names(str(refusal), version.model)) from refusal
+        self.stdout.write(f"Promoted. {with_label_names(gate, version.model)}")
 
     def _starters(self, **_: Any) -> None:
         from recognizer.registry.starters import import_starters

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from recognizer.registry.models import ModelVersion, RegisteredModel
 from recognizer.registry.promotion import PromotionRefused, promote
+from recognizer.registry.taxonomy import with_label_names
 
 EXAMPLES = """examples:
   python manage.py promote fruit 3
@@ -36,5 +37,5 @@ class Command(BaseCommand):
         try:
             promotion = promote(row, by=None, reason=reason, force=force)
         except PromotionRefused as refusal:
-            raise CommandError(str(refusal)) from refusal
-        self.stdout.write(f"{row} serves. {promotion.gate}")
+            raise CommandError(with_label_names(str(refusal), row.model)) from refusal
+        self.stdout.write(f"{row} serves. {with_label_names(promotion.gate, row.model)}")

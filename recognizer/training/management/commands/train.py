@@ -60,17 +60,19 @@ class Command(BaseCommand):
 
         from classifier_core.datasets.archive import open_dataset
         from classifier_core.training.network import check_start
-        from classifier_core.training.runs import train
+        from classifier_core.training.runs import is_learned, train
         from classifier_core.training.watching import Watch
         from recognizer.training.splitting import chosen_split
 
         config = TrainConfig(**{name: options[name] for name in DEFAULTS} | _sources(**options))
-        check_start(config)  # before the photos are read, and before the folder holds a run with a slip in its options
+        folder = folder or _run_folder(data, config, **options)
+        if not is_learned(folder):  # a finished run needs neither weights nor a teacher any more
+            check_start(config)  # before the photos are read, and before the folder holds a run with a slip in it
         with open_dataset(data) as dataset:
             result = train(
                 config,
                 chosen_split(dataset, **options),
-                folder or _run_folder(data, config, **options),
+                folder,
                 data_name=data.resolve().stem,
                 packaging=_packaging(**options),
                 progress=tqdm.write,  # above the bar, not through it
