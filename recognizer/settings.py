@@ -322,6 +322,7 @@ LANGUAGES = [("en", _("English")), ("zh-hans", _("Chinese"))]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = environment.text("TIME_ZONE", "UTC")
+FORMAT_MODULE_PATH = "recognizer.formats"
 
 LOGGING = {
     "version": 1,

@@ -68,13 +68,13 @@ def next_tiles(rows: QuerySet[Prediction], order: Order, *, offset: int, size: i
     return tiles_of(candidates)[offset : offset + size]
 
 
-def next_claims(rows: QuerySet[Prediction], *, offset: int, size: int) -> list[Tile]:
+def claimed_tiles(rows: QuerySet[Prediction]) -> list[Tile]:
     """The newest claims about these rows that no verdict has followed, one tile for each recognition."""
     claims = unsettled_claims(rows).order_by("-pk").values_list("prediction", "pk")[:WINDOW]
     newest: dict[UUID, int] = {}
     for prediction, claim in claims:
         newest.setdefault(prediction, claim)
-    return [Tile([prediction], claim) for prediction, claim in newest.items()][offset : offset + size]
+    return [Tile([prediction], claim) for prediction, claim in newest.items()]
 
 
 def unsettled_claims(rows: QuerySet[Prediction]) -> QuerySet[Feedback]:

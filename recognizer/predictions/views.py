@@ -124,6 +124,8 @@ def _values(request: Request) -> dict[str, Any]:
         raise ValidationError("Send a JSON object with the key image.")
     if len(request.FILES.getlist("image")) > 1:
         raise ValidationError({"image": "Send one image a request; the second would be lost."})
+    if not request.data and (request.content_type or "").startswith("image/"):  # no parser is asked about an empty body
+        return {**request.query_params.dict(), "image": b""}
     return {**request.query_params.dict(), **{key: request.data[key] for key in request.data}}
 
 
@@ -216,8 +218,9 @@ class FeedbackView(OwnedView):
         said = FeedbackSerializer(data=request.data)
         said.is_valid(raise_exception=True)
         label = said.validated_data.get("label", "")
-        feedback.claim(prediction, owner=owner_of(request), is_correct=not label, claimed_label=label)
-        return Response(said.data, status=HTTPStatus.CREATED)
+        claim = feedback.claim(prediction, owner=owner_of(request), is_correct=not label, claimed_label=label)
+        meant = {"label": claim.label.key} if claim.label else {}
+        return Response({**said.data, **meant}, status=HTTPStatus.CREATED)
 
 
 class RetryView(OwnedView):

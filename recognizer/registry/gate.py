@@ -40,7 +40,9 @@ def why_outdated(judgement: Judgement) -> str:
         return (
             f"The test part is in state {newest.number} by now, and this was measured on {judgement.test_state.number}."
         )
-    if model.labels.all().state_sha256() != judgement.labels_sha256:
+    counted = judgement.figures.get("labels")  # those of the test photos and of both versions; older ones have none
+    labels = model.labels.all() if counted is None else model.labels.filter(key__in=counted)
+    if labels.state_sha256() != judgement.labels_sha256:
         return "Labels were merged or retired since this was measured."
     return ""
 

@@ -59,7 +59,7 @@ def rollback(model: RegisteredModel, *, by: User | None, reason: str = "") -> Pr
         model = RegisteredModel.objects.select_for_update().get(pk=model.pk)
         previous = previous_version(model)
         if previous is None:
-            raise PromotionRefused(f"No other version of {model.name} has served before.")
+            raise PromotionRefused(f"No version of {model.name} served before {model.desired_version() or 'now'}.")
         gate = GateResult(True, "Skipped: it served before.")
         return _write(previous, Promotion.Kind.ROLLBACK, gate, by=by, reason=reason)
 

@@ -1,6 +1,7 @@
 """The names of a registered model's classes: added, merged, retired, and never deleted, since old answers name them."""
 
 import re
+from collections.abc import Mapping
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -9,6 +10,7 @@ from django.utils.timezone import now
 from recognizer.registry.models import Label, RegisteredModel
 from recognizer.registry.sentences import keys_in, with_names
 
+MAX_NAME = 100  # characters of a display name, as in an artifact
 MAX_STEPS = 100  # of a chain of merges; a longer one cannot come about, as each merge goes to the end of the chain
 TAKEN = "{} has a label {!r} already. Choose that one."
 
@@ -23,11 +25,14 @@ def new_label(model: RegisteredModel, *, english: str, chinese: str = "", key: s
     Without a key one is made from the English name: `Dragon fruit` becomes `dragon_fruit`.
     """
     english, chinese = english.strip(), chinese.strip()
-    label = Label(model=model, key=key.strip() or key_of(english or chinese), names={"en": english, "zh": chinese})
+    names = without_empty({"en": english, "zh": chinese})
+    label = Label(model=model, key=key.strip() or key_of(english or chinese), names=names)
     try:
         label.clean_fields()
     except ValidationError as error:
         raise TaxonomyRefused(f"{label.key!r} cannot be a label's key. {' '.join(error.messages)}") from error
+    if names != fitting(names):
+        raise TaxonomyRefused(f"A name has at most {MAX_NAME} printable characters. Choose a shorter one.")
     if model.labels.filter(key=label.key).exists():
         raise TaxonomyRefused(TAKEN.format(model.name, label.key))
     return label
@@ -47,6 +52,17 @@ def add_label(model: RegisteredModel, *, english: str, chinese: str = "", key: s
 def display_names(model: RegisteredModel) -> dict[str, str]:
     """The names of all labels in the reader's language, by key."""
     return {label.key: label.name for label in model.labels.all()}
+
+
+def without_empty(names: Mapping[str, str]) -> dict[str, str]:
+    """Names by language without those that say nothing, which an artifact refuses."""
+    return {language: name.strip() for language, name in names.items() if name.strip()}
+
+
+def fitting(names: Mapping[str, str]) -> dict[str, str]:
+    """What an artifact takes of these names: cut at its length, and without what cannot be printed."""
+    printable = {language: "".join(filter(str.isprintable, name)) for language, name in names.items()}
+    return without_empty({language: name.strip()[:MAX_NAME] for language, name in printable.items()})
 
 
 def with_label_names(words: str, model: RegisteredModel) -> str:

@@ -42,6 +42,11 @@ class Contender:
     num_threads: int
 
     @property
+    def keys(self) -> frozenset[str]:
+        """As its artifact has them."""
+        return frozenset(entry.key for entry in self.classifier.artifact.labels)
+
+    @property
     def classes(self) -> frozenset[str]:
         keys = (self.current.get(entry.key, entry.key) for entry in self.classifier.artifact.labels)
         return frozenset(key for key in keys if key)

@@ -142,7 +142,7 @@ def _dominated(contents: Contents) -> Iterator[str]:
 def _jumps(contents: Contents, before: Contents) -> Iterator[str]:
     if not before.photos:
         return
-    for label in sorted({*contents.of_label, *before.of_label}):
+    for label in sorted(before.of_label):  # of a class that is new, any share is
         now = contents.of_label[label] / max(1, len(contents.photos))
         then = before.of_label[label] / len(before.photos)
         low, high = sorted((now, then))

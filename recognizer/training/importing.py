@@ -21,7 +21,7 @@ from recognizer.predictions import blobs
 from recognizer.predictions.intake import insert_or_lock
 from recognizer.predictions.models import Blob
 from recognizer.registry.models import Label, RegisteredModel
-from recognizer.registry.taxonomy import key_of
+from recognizer.registry.taxonomy import fitting, key_of
 from recognizer.storage import reachable
 from recognizer.training.models import BasePhoto, PhotoImport
 
@@ -85,7 +85,7 @@ def _labels(dataset: Dataset, model: RegisteredModel, *, adds_classes: bool) -> 
     if missing and not adds_classes:
         raise DatasetInvalid(_unknown(model, sorted(missing)))
     in_turn = sorted(missing.items(), reverse=True)  # of two folders that make one key the first gives the name
-    new = {key: Label(model=model, key=key, names={"en": name}) for name, key in in_turn}
+    new = {key: Label(model=model, key=key, names=fitting({"en": name})) for name, key in in_turn}
     Label.objects.bulk_create(new.values(), ignore_conflicts=True)
     added = {label.key: label for label in model.labels.filter(key__in=new)}
     return {name: label or added[missing[name]] for name, label in found.items()}

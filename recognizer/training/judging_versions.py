@@ -1,7 +1,7 @@
 """Judge a candidate against what serves: both on the newest test part, under today's labels."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ class TestPart:
     state: TestState
     photos: list[TestPhoto]
     left_out: dict[str, int]
+    labels: frozenset[str]  # that the snapshot names, retired and merged ones too
 
 
 def limits() -> Limits:
@@ -91,11 +92,17 @@ class _Measuring:
             raise ClassifierError(f"{candidate} serves already. Judge another version.")
         if serving.model_id != candidate.model_id:
             raise ClassifierError(f"{candidate} and {serving} are versions of different models.")
-        labels_sha256 = candidate.model.labels.all().state_sha256()  # first: what changes from here on outdates us
+        all_labels = candidate.model.labels.all()
+        before = all_labels.state_sha256()
         part = find_test_part(candidate.model)
         self._progress("Loading both versions", now=True)
         contenders = enter_both(candidate, serving, current_keys(candidate.model))
+        counted = counted_labels(candidate.model, part.labels.union(*(one.keys for one in contenders.values())))
+        labels_sha256 = all_labels.filter(key__in=counted).state_sha256()  # what changes of these outdates us
+        if all_labels.all().state_sha256() != before:
+            raise ClassifierError("Labels were merged or retired at this moment. Judge it again.")
         figures, flipped = self._measure(contenders, part)
+        figures["labels"] = counted
         rules = apply_rules(figures, limits())
         return Judgement(
             candidate=candidate,
@@ -156,7 +163,19 @@ def find_test_part(model: RegisteredModel) -> TestPart:
     left_out = {"retired": len(found) - len(photos), "erased": items.exclude(erased_at=None).count()}
     if not photos:
         raise DatasetInvalid(f"The test part of {model.name} has no photo left. Freeze a data set of it again.")
-    return TestPart(state, photos, {reason: number for reason, number in left_out.items() if number})
+    named = frozenset(label for _, _, label, _ in rows)
+    return TestPart(state, photos, {reason: number for reason, number in left_out.items() if number}, named)
+
+
+def counted_labels(model: RegisteredModel, keys: Iterable[str]) -> list[str]:
+    """These labels and all that they are merged into: the others have no say in a judgement."""
+    merged = dict(model.labels.exclude(merged_into=None).values_list("key", "merged_into__key"))
+    counted: set[str] = set()
+    waiting = set(keys)
+    while waiting:
+        counted |= waiting
+        waiting = {merged[key] for key in waiting if key in merged} - counted
+    return sorted(counted)
 
 
 def current_keys(model: RegisteredModel) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
+from classifier_core.architecture_names import why_unknown
 from classifier_core.errors import TrainingFailed
 from classifier_core.training.config import TrainConfig
 from recognizer.registry.models import ModelVersion, RegisteredModel
@@ -105,6 +106,8 @@ def build_config(model: RegisteredModel, start: RunStart, options: RunOptions) -
     """
     if options.preset not in PRESETS:
         raise TrainingFailed(f"There is no preset {options.preset!r}. There are: {', '.join(PRESETS)}.")
+    if options.architecture.strip() and (unknown := why_unknown(options.architecture.strip())):
+        raise TrainingFailed(unknown)
     architecture = options.architecture.strip() or (start.version.architecture if start.version else "")
     if not architecture:
         raise TrainingFailed("Name an architecture, such as mobilenet_v2: nothing says which one it shall be.")

@@ -30,6 +30,7 @@ from recognizer.registry import artifact_store
 from recognizer.registry.configurations import chosen_spec, num_threads
 from recognizer.registry.imports import install, register
 from recognizer.registry.models import Evaluation, LearnedPhoto, ModelVersion
+from recognizer.registry.taxonomy import fitting
 from recognizer.storage import is_local, reachable
 from recognizer.training.export import materialise
 from recognizer.training.judgings import ask_for_judgement
@@ -109,7 +110,8 @@ class _Execution:
 
     def _packaging(self) -> Packaging:
         run = self._run
-        names = {label.key: label.names for label in run.model.labels.all() if label.key in run.snapshot.counts}
+        labels = run.model.labels.filter(key__in=run.snapshot.counts)
+        names = {label.key: fitting(label.names) for label in labels}  # older rows may have empty ones
         origin = {
             "source": source_of(run),
             "training_run": run.pk,

@@ -67,7 +67,7 @@ export class Tile {
     return this.members.map((member) => {
       const picture = (address) => address.replace(this.id, member.id);
       const { thumbnail, image, page } = this.told;
-      const own = member.id === this.id ? {} : { claims: [], claim: null, review: null };
+      const own = member.id === this.id ? {} : { claims: [], num_claims: 0, claim: null, review: null };
       return new Tile({
         ...this.told,
         ...own,
@@ -98,6 +98,8 @@ export class Tile {
     const badges = [];
     if (this.members.length > 1) badges.push(chip(`${this.members.length} alike`, "rz-good"));
     for (const claim of this.told.claims) badges.push(chip(claim.correct ? "user: right" : `user: ${claim.says}`, "rz-wait"));
+    const more = (this.told.num_claims ?? 0) - this.told.claims.length;
+    if (more > 0) badges.push(chip(`+${more}`, "rz-wait"));
     return badges;
   }
 
@@ -111,6 +113,9 @@ export class Tile {
 }
 
 export const verdictWords = (verdict, name) => (verdict === "corrected" ? `${WORDS.corrected} ${name}` : WORDS[verdict]);
+
+// A refused claim confirms the answer that it calls wrong, and rejects the one that it calls right.
+export const refusalWords = (verdict) => `Claim refused: ${verdict === "confirmed" ? "the answer is right" : "not one of ours"}`;
 
 function chip(text, tone) {
   const element = document.createElement("span");

@@ -4,7 +4,7 @@ import { Grid } from "./desk-grid.js";
 import { Many } from "./desk-many.js";
 import { Names } from "./desk-names.js";
 import { Progress } from "./desk-progress.js";
-import { Tile, verdictWords } from "./desk-tile.js";
+import { Tile, refusalWords, verdictWords } from "./desk-tile.js";
 
 const FEW_LEFT = 16; // tiles still to judge, at which the next ones are asked for
 const NOT_SAVED = "Not saved. Try again.";
@@ -155,7 +155,7 @@ class Desk {
   async #judgeMany(chosen, verdict, label) {
     try {
       const items = await this.many.agree(chosen, verdict, label);
-      if (items.length) this.#do(this.#byTile(items), { do: "judge", verdict, ...(label && { label: label.key }) }, verdict, label, true);
+      if (items.length) this.#do(this.#byTile(items), { do: "judge", verdict, ...(label && { label: label.key }) }, verdict, label, { bulk: true });
       else this.progress.say("Nothing was changed.");
     } catch (error) {
       this.trouble(error.message);
@@ -189,26 +189,27 @@ class Desk {
       const refused = claim.correct ? "rejected" : "confirmed";
       const approved = claim.correct ? "confirmed" : "corrected";
       const parts = [{ tile, members: tile.members }];
-      this.#do(parts, { do: how, claim: claim.id }, how === "approve" ? approved : refused, { name: claim.says });
+      this.#do(parts, { do: how, claim: claim.id }, how === "approve" ? approved : refused, { name: claim.says }, { isRefusal: how === "refuse" });
     }
   }
 
-  #do(groups, step, verdict, label, bulk = false) {
+  #do(groups, step, verdict, label, { bulk = false, isRefusal = false } = {}) {
     this.trouble("");
-    const entry = { parts: groups.map((group) => this.#part(group, verdict, label)) };
+    const words = isRefusal ? refusalWords(verdict) : verdictWords(verdict, label?.name);
+    const entry = { parts: groups.map((group) => this.#part(group, verdict, words)) };
     this.#history.push(entry);
     const steps = entry.parts.flatMap((part) => part.items.map((item) => this.#step(part, item, step)));
     this.outbox.add(steps, { bulk });
-    this.progress.say(`${verdictWords(verdict, label?.name)}.`);
+    this.progress.say(`${words}.`);
     this.none();
     this.grid.goOn();
     if (this.grid.open.length < FEW_LEFT) this.load().catch((error) => this.trouble(error.message));
   }
 
-  #part({ tile, members }, verdict, label) {
+  #part({ tile, members }, verdict, words) {
     const before = tile && { verdict: tile.verdict, words: tile.words };
     const wasOpen = !tile?.isSettled;
-    tile?.decide(verdict, verdictWords(verdict, label?.name));
+    tile?.decide(verdict, words);
     if (wasOpen) this.progress.count(members.length);
     return { tile, before, wasOpen, items: members.map((member) => ({ member, review: null })) };
   }

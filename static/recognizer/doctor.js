@@ -21,9 +21,17 @@ const steps = {
   ArrowDown: () => columns(),
 };
 
+// What a key is about: the finding that has the focus; from the bare page, the one that had it last.
+const current = () => document.querySelector('[data-finding][tabindex="0"]');
+
 const onKey = (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   const tile = event.target.closest("[data-finding]");
-  if (!tile || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (!tile && event.target === document.body && steps[event.key] && current()) {
+    event.preventDefault();
+    return focus(current());
+  }
+  if (!tile) return;
   if (steps[event.key]) {
     event.preventDefault();
     focus(tiles()[tiles().indexOf(tile) + steps[event.key]()]);
@@ -73,5 +81,10 @@ const onSubmit = (event) => {
   send(event.target);
 };
 
+const start = () => {
+  if (document.activeElement === document.body) current()?.focus({ preventScroll: true });
+};
+
+document.addEventListener("DOMContentLoaded", start);
 document.addEventListener("keydown", onKey);
 document.addEventListener("submit", onSubmit);

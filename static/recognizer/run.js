@@ -2,6 +2,8 @@
 const PAUSE_MS = 2000;
 
 const live = document.querySelector("[data-progress]");
+const log = document.querySelector("[data-told=log]");
+if (log) log.scrollTop = log.scrollHeight; // the newest lines are the last ones
 if (live) watch();
 
 async function watch() {
@@ -29,6 +31,7 @@ function show(told) {
   write("status", told.status);
   write("progress", told.progress);
   write("eta", told.eta);
+  write("attempts", String(told.attempts));
   write("epochs", `${told.epoch} of ${told.num_epochs}`);
   document.querySelector("[data-told=bar]").value = told.epoch;
   for (const chart of told.charts) {
@@ -38,7 +41,6 @@ function show(told) {
       write(`${chart.key}-${line.part}`, line.newest);
     }
   }
-  const log = document.querySelector("[data-told=log]");
   const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
   write("log", told.log);
   if (atEnd) log.scrollTop = log.scrollHeight;

@@ -96,6 +96,18 @@ def test_claims_queue_shows_and_settles_what_users_said(client: Client) -> None:
     assert [tile["id"] for tile in tiles(client, queue="claims")] == [str(free.pk)]
 
 
+def test_claims_queue_counts_decisions(client: Client) -> None:
+    row = answered(labelled_version())
+    Feedback.objects.bulk_create(Feedback(prediction=row, is_correct=True) for _ in range(5))
+    staff(client, *REVIEWER)
+
+    told = client.get(f"{DESK}tiles/", {"queue": "claims"}).json()
+
+    assert (told["left"], told["total"]) == (1, 1)
+    [tile] = told["tiles"]
+    assert (len(tile["claims"]), tile["num_claims"]) == (3, 5)
+
+
 def test_claim_about_another_recognition_is_refused(client: Client) -> None:
     version = labelled_version()
     row, other = answered(version), answered(version)

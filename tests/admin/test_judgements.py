@@ -265,7 +265,7 @@ def test_one_click_rolls_back(client: Client, fruit: RegisteredModel):
 
     assert said(response) == ["fruit v1 serves fruit again."]
     assert (Promotion.objects.first().kind, Promotion.objects.first().promoted_by) == ("rollback", user)
-    assert said(client.post(f"{address}roll-back/", follow=True)) == ["No other version of fruit has served before."]
+    assert said(client.post(f"{address}roll-back/", follow=True)) == ["No version of fruit served before fruit v1."]
 
 
 def test_names_are_shown_as_text(client: Client, fruit: RegisteredModel):

@@ -27,12 +27,23 @@ def test_new_class_is_added_with_both_names(client: Client) -> None:
     assert (label.model, label.names) == (model, {"en": "Dragon fruit", "zh": "火龙果"})
 
 
+def test_emptied_name_is_kept_no_more(admin_client: Client) -> None:
+    labelled_version()
+    banana = Label.objects.get(key="banana")
+
+    admin_client.post(f"{LABELS}{banana.pk}/change/", {"english": "Banana", "chinese": " "})
+
+    banana.refresh_from_db()
+    assert banana.names == {"en": "Banana"}
+
+
 def test_taken_key_is_said_on_the_form(admin_client: Client) -> None:
     model = labelled_version().model
 
     page = admin_client.post(f"{LABELS}add/", {"model": model.pk, "english": "Banana"})
 
     assert "fruit has a label &#x27;banana&#x27; already" in page.content.decode()
+    assert "cannot be null" not in page.content.decode()
     assert Label.objects.count() == 2
 
 
@@ -51,6 +62,7 @@ def test_merging_asks_for_the_target_first(client: Client) -> None:
 
     page = act(client, "merge", "gala").content.decode()
     assert "Apple · 苹果 (apple)" in page
+    assert "This cannot be undone." in page
     assert "lorry" not in page.split("Merge into")[-1]
 
     words = said(act(client, "merge", "gala", answered="yes", into=Label.objects.get(key="apple").pk))

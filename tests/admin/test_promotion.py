@@ -92,7 +92,7 @@ def test_rolling_back_the_first_is_refused_in_words(client: Client) -> None:
     staff(client, *ALLOWED)
 
     [words] = said(run(client, MODELS, "roll_back", model, answered="yes", reason="Worse."))
-    assert words == "No other version of fruit has served before."
+    assert words == "No version of fruit served before fruit v1."
 
 
 def test_without_the_permission_nothing_is_promoted(client: Client) -> None:
@@ -102,6 +102,45 @@ def test_without_the_permission_nothing_is_promoted(client: Client) -> None:
     run(client, VERSIONS, "promote", version, answered="yes", reason="Mine.", force="on")
 
     assert not Promotion.objects.exists()
+
+
+def test_first_version_is_promoted_from_every_page(client: Client) -> None:
+    version = registered_version("fruit")
+    staff(client, *ALLOWED, "registry.add_judgement")
+
+    for address in (f"{VERSIONS}{version.pk}/change/", f"{MODELS}{version.model_id}/change/"):
+        page = client.get(address).content.decode()
+        assert "Promote fruit v1 (first)" in page
+        assert "Judge against" not in page
+    asked = run(client, VERSIONS, "promote", version, opened=version.pk).content.decode()
+    assert "Reason (must be written)" in asked
+    assert 'name="force"' not in asked
+    done = run(client, VERSIONS, "promote", version, opened=version.pk, answered="yes", reason="Good.")
+    assert "It serves" in done.content.decode()
+
+
+def test_way_forward_is_offered_after_a_rollback(client: Client) -> None:
+    first = promoted_version("fruit")
+    second = registered_version("fruit", number=2)
+    staff(client, *ALLOWED)
+    run(client, VERSIONS, "promote", second, answered="yes", reason="Newer.", force="on")
+    run(client, MODELS, "roll_back", first.model, answered="yes", reason="Worse.")
+
+    page = client.get(f"{MODELS}{first.model_id}/change/").content.decode()
+
+    assert "No version served before fruit v1" in page
+    assert f'href="{VERSIONS}{second.pk}/change/"' in page
+    assert "It served until" in page
+    assert "Promote fruit v2…" in page
+
+
+def test_list_of_versions_says_which_serves(admin_client: Client) -> None:
+    promoted_version("fruit")
+    registered_version("fruit", number=2)
+
+    page = admin_client.get(VERSIONS).content.decode()
+
+    assert page.count(">serves</span>") == 1
 
 
 def test_list_of_models_takes_constant_queries(admin_client: Client) -> None:

@@ -100,3 +100,23 @@ def test_pages_say_that_their_text_is_english(client: Client, language: str) -> 
 
     assert '<html lang="en"' in response.content.decode()
     assert response["Content-Language"] == "en"
+
+
+@pytest.mark.django_db
+def test_times_have_one_style_and_a_zone(admin_client: Client) -> None:
+    version = promoted_version("fruit")
+
+    page = admin_client.get("/admin/registry/modelversion/").content.decode()
+
+    assert f"{version.created_at:%Y-%m-%d %H:%M}" in page
+    assert f"Times are in the zone {settings.TIME_ZONE}." in page
+    assert f"zone {settings.TIME_ZONE}." in admin_client.get("/").content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", ["/admin/", LIST, f"{LIST}desk/", "/admin/registry/label/add/"])
+def test_content_is_one_key_away(admin_client: Client, address: str) -> None:
+    page = admin_client.get(address).content.decode()
+
+    assert page.index('<a class="rz-skip" href="#content">Skip to the content</a>') < page.index("<nav")
+    assert 'id="content"' in page

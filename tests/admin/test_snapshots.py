@@ -83,6 +83,9 @@ def test_form_asks_and_a_worker_freezes(client: Client, fruit_rows: RegisteredMo
     monkeypatch.setattr("recognizer.training.snapshots.Looking", _without_network())
     with_base_photos(fruit_rows, tmp_path / "fruit", each=10)
     asked = {"model": fruit_rows.pk, "base_photos": "on", "reviews": "on", "max_per_class": 8}
+    form = client.get(f"{SNAPSHOTS}add/").content.decode()
+    assert re.search(r"<button[^>]*>\s*Freeze\s*</button>", form)
+    assert "Save and add another" not in form
 
     waiting = client.post(f"{SNAPSHOTS}add/", asked, follow=True).content.decode()
     freeze_pending()
@@ -145,13 +148,18 @@ def test_zip_is_imported_by_a_worker(client: Client, fruit_rows: RegisteredModel
     asked = {"model": fruit_rows.pk, "archive": zipped(folder), "adds_classes": "on"}
 
     assert client.post(f"{IMPORTS}add/", asked).status_code == 302
+    assert "data-waiting" in client.get(IMPORTS).content.decode()
+    waiting = client.get(f"{IMPORTS}{PhotoImport.objects.get().pk}/change/").content.decode()
+    assert all(words in waiting for words in ("data-waiting", "waiting.js", "It waits for a worker.", "not known yet"))
     import_pending()
 
     row = PhotoImport.objects.get()
     assert (row.status, row.num_added, row.error) == ("ready", 5, "")
     assert BasePhoto.objects.filter(label__key="plum").count() == 3
     assert not list((media / "imports").iterdir())
-    assert "5 photos are new" in client.get(IMPORTS).content.decode()
+    done = client.get(IMPORTS).content.decode()
+    assert "5 photos are new" in done
+    assert "data-waiting" not in done
 
 
 def test_files_of_a_folder_without_their_folders_are_refused(client: Client, fruit_rows: RegisteredModel):

@@ -10,10 +10,12 @@ from django.test.utils import CaptureQueriesContext
 
 from recognizer.predictions.erasure import erase
 from recognizer.registry.models import LearnedPhoto, RegisteredModel, RemovedArtifact
+from recognizer.registry.promotion import promote
 from recognizer.training import bell
 from recognizer.training.models import DatasetSnapshot
 from recognizer.training.run_models import TrainingRun
 from tests.admin.rows import said, staff
+from tests.registry_rows import registered_version
 from tests.training.run_rows import CURVES, asked, ended_run, ready_snapshot, write_report
 from tests.training.snapshot_rows import frozen, photo_bytes, reviewed
 
@@ -110,6 +112,7 @@ def test_script_s_door_tells_the_same(client: Client, snapshot: DatasetSnapshot)
     told = client.get(f"{RUNS}{going(snapshot).pk}/progress/").json()
 
     assert (told["status"], told["epoch"], told["eta"]) == ("running", 2, "about 3 minutes left")
+    assert told["attempts"] == 1
     assert told["charts"][0]["lines"][0]["path"] == "M0.0 0.0L600.0 100.0h0.1"
     assert told["curves"] == CURVES
 
@@ -126,6 +129,19 @@ def test_run_is_cancelled_and_goes_on(client: Client, snapshot: DatasetSnapshot,
     assert said(second) == ["It had ended already."]
     assert "It goes on" in said(third)[0]
     assert TrainingRun.objects.get().status == "pending"
+
+
+def test_run_that_is_being_stopped_is_not_cancelled_twice(client: Client, snapshot: DatasetSnapshot):
+    staff(client, VIEW, CHANGE)
+    run = going(snapshot)
+    assert "Cancel the run" in page(client, run)
+
+    run.cancel()
+
+    text = page(client, run)
+    assert "It is being stopped." in text
+    assert "minutes left" not in text
+    assert "Cancel the run" not in text
 
 
 @pytest.mark.parametrize("door", ["cancel", "go-on"])
@@ -253,3 +269,32 @@ def test_list_needs_as_many_queries_for_many_runs(client: Client, snapshot: Data
         counts.append(len(queries))
 
     assert counts[0] == counts[1]
+
+
+def test_first_candidate_is_promoted_from_its_run(admin_client: Client, snapshot: DatasetSnapshot):
+    version = registered_version("veg")
+    run = ended_run(ready_snapshot(version.model), candidate=version)
+
+    assert "Promote veg v1 (first)" in page(admin_client, run)
+
+    promote(version, by=None)
+    assert "(first)" not in page(admin_client, run)
+
+
+def test_form_starts_from_another_model_where_nothing_serves(admin_client: Client, snapshot: DatasetSnapshot):
+    snapshot = ready_snapshot(registered_version("veg").model)
+    fruit = RegisteredModel.objects.get(name="fruit").desired_version()
+
+    shown = admin_client.get(f"{RUNS}add/?snapshot={snapshot.pk}").content.decode()
+
+    assert f'<option value="version:{fruit.pk}" selected>' in shown
+    assert '<option value="quick" selected>' in shown
+
+
+def test_unknown_architecture_is_said_on_its_field(admin_client: Client, snapshot: DatasetSnapshot):
+    asked_for = {**FORM, "snapshot": snapshot.pk, "architecture": "mobilnet_v2"}
+
+    form = admin_client.post(f"{RUNS}add/", asked_for).context["adminform"].form
+
+    assert "Did you mean" in form.errors["architecture"][0]
+    assert not TrainingRun.objects.exists()

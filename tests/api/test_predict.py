@@ -186,6 +186,13 @@ def test_refused_upload_stores_nothing(client: Client, fruit: RegisteredModel, m
     assert not blob_files(media)
 
 
+def test_raw_body_without_bytes_is_called_empty(client: Client, fruit: RegisteredModel):
+    reply = client.generic("POST", "/api/predict/?model=fruit", b"", CONTENT_TYPE="image/jpeg")
+
+    assert reply.status_code == 400
+    assert reply.json()["type"].endswith("empty")
+
+
 def test_too_many_pixels_is_413(client: Client, fruit: RegisteredModel, media):
     header = picture(kind="PNG")
     huge = header[:16] + (19_000).to_bytes(4) + (19_000).to_bytes(4) + header[24:]

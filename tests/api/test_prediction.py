@@ -103,7 +103,7 @@ def test_feedback_is_a_claim(mine: dict[str, Any], client: Client):
     reply = client.post(mine["url"] + "feedback/", {"label": "香蕉"}, content_type="application/json")
 
     claim = Feedback.objects.get()
-    assert reply.status_code == 201
+    assert (reply.status_code, reply.json()) == (201, {"label": "banana"})
     assert (claim.is_correct, claim.claimed_label, claim.label.key) == (False, "香蕉", "banana")
     assert not Review.objects.exists()
     assert client.get(mine["url"]).json()["top"] == mine["top"]

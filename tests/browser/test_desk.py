@@ -26,11 +26,12 @@ DESKS = {
     "many": (6, 1),
     "new": (2, 1),
     "claimed": (3, 1),
+    "refused": (3, 1),
     "lost": (2, 1),
     "touched": (4, 1),
     **{f"look-{width}-{theme}": (24, 2) for width, theme in LOOKS},
 }
-CLAIMED = [model for model in DESKS if model == "claimed" or model.startswith("look")]
+CLAIMED = [model for model in DESKS if model in ("claimed", "refused") or model.startswith("look")]
 CURRENT = "document.activeElement.id.replace('tile-', '')"
 MOVED = f"before => document.activeElement.matches('.desk-tile') && {CURRENT} !== before && {CURRENT}"
 
@@ -229,6 +230,16 @@ def test_claim_is_approved_by_one_key(visit: Visit, service: RunningService):
 
     wait_saved(page, service, model, 1)
     assert reviews_of(service, model)[0][1:4] == ("corrected", "plum", "claim")
+
+
+def test_refused_claim_is_called_so(visit: Visit, service: RunningService):
+    page = open_desk(visit, "refused", question="queue=claims")
+    expect(page.locator(".desk-tile")).to_contain_text("user: Plum")
+
+    page.keyboard.press("x")
+
+    expect(page.locator(".desk-state")).to_have_text("Claim refused: the answer is right")
+    wait_saved(page, service, "refused", 1)
 
 
 def test_what_was_not_saved_is_back(visit: Visit, service: RunningService):

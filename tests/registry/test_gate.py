@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.utils.timezone import now
 
+from recognizer.registry.gate import why_outdated
 from recognizer.registry.models import HistoryError, Judgement, Label, ModelVersion, TestState
 from recognizer.registry.promotion import PromotionRefused, promote, rollback
 from tests.registry_rows import promoted_version, registered_version
@@ -111,6 +112,19 @@ def test_changed_labels_do_not_count(pair: Any, change: str):
         promote(candidate, by=None)
     changed.update(**{change: None})
     assert promote(candidate, by=None).kind == "promotion"
+
+
+def test_retiring_a_label_that_judged_nothing_leaves_it_true(pair: Any):
+    serving, candidate = pair
+    for key in ("kiwi", "typo"):
+        Label.objects.create(model=serving.model, key=key)
+    kiwi = serving.model.labels.filter(key="kiwi")
+    row = judgement(candidate, serving, figures={"labels": ["kiwi"]}, labels_sha256=kiwi.state_sha256())
+
+    serving.model.labels.filter(key="typo").update(retired_at=now())
+    assert why_outdated(row) == ""
+    kiwi.update(retired_at=now())
+    assert why_outdated(row)
 
 
 def test_renamed_and_new_labels_leave_the_judgement_true(pair: Any):

@@ -28,7 +28,13 @@ def labels(*keys: str, model_name: str = "fruit") -> list[Label]:
 def test_key_is_made_from_the_name(english: str, chinese: str, key: str):
     label = add_label(registered_version("fruit").model, english=english, chinese=chinese)
 
-    assert (label.key, label.names) == (key, {"en": english, "zh": chinese})
+    given = {"en": english, "zh": chinese}
+    assert (label.key, label.names) == (key, {language: name for language, name in given.items() if name})
+
+
+def test_name_that_no_artifact_takes_is_refused():
+    with pytest.raises(TaxonomyRefused, match="at most 100 printable characters"):
+        add_label(registered_version("fruit").model, english="x" * 101, key="long")
 
 
 @pytest.mark.parametrize(("english", "key"), [("  ", ""), ("?!", ""), ("Apple", "a b"), ("x" * 300, "x" * 101)])

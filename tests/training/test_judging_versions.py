@@ -104,6 +104,8 @@ def test_better_version_passes_and_is_promoted(fruit: Any, tmp_path: Path):
     assert judgement.figures["separate_process"]["score_difference"] < 1e-3
     assert judgement.figures["latency_ms"]["candidate"]["p50"] > 0
     assert rule(judgement, "export")["words"].startswith("Its exported graph answers like the original")
+    Label.objects.create(model=serves.model, key="never used", retired_at=now())
+    assert {"apple", "banana"} <= set(judgement.figures["labels"])
     promotion = promote(candidate, by=None)
     assert (promotion.kind, promotion.judgement) == ("promotion", judgement)
 

@@ -283,6 +283,17 @@ def test_freeze_whose_worker_died_too_often_lets_go_of_its_photos(fruit_rows: Re
     assert kept.items.count() == 6
 
 
+def test_new_class_is_no_jump_of_its_share():
+    def photos(**counts: int) -> Contents:
+        of = ((label, number) for label, total in counts.items() for number in range(total))
+        return Contents({f"{label}{number}": Photo(0, label, "train", "base", "") for label, number in of})
+
+    told = " ".join(warnings_of(photos(apple=20, pear=60, kiwi=40), photos(apple=50, pear=50)))
+
+    assert "{apple} went from 50% to 17%" in told
+    assert "{kiwi} went" not in told
+
+
 def test_many_small_classes_make_one_warning():
     photos = {
         f"{label}{number}": Photo(0, f"class{label:02}", "train", "base", "")

@@ -90,6 +90,16 @@ def test_run_ends_with_a_candidate_its_figures_and_a_report(snapshot: DatasetSna
     assert [judging.candidate for judging in Judging.objects.all()] == [version]  # though the task ended with the run
 
 
+def test_label_without_a_chinese_name_is_packed(snapshot: DatasetSnapshot, no_report: None):
+    snapshot.model.labels.update(names={"en": "Fruit " * 30, "zh": ""})  # as older rows may have them
+
+    run = executed(asked(snapshot, epochs=1))
+
+    assert run.status == "ready", run.error
+    [names, _] = [label.names for label in artifact_store.fetch(run.candidate.artifact_sha256).labels]
+    assert names == {"en": ("Fruit " * 30)[:100].strip()}
+
+
 def test_erasing_a_photo_marks_the_version_that_learned_it(
     fruit_rows: RegisteredModel, tmp_path: Path, no_report: None
 ):
@@ -204,7 +214,11 @@ def test_photo_erased_between_two_attempts_is_learned_no_more(
 
 
 def test_what_cannot_be_trained_fails_with_the_reason(snapshot: DatasetSnapshot):
-    run = executed(asked(snapshot, architecture="no_such_network"))
+    run = asked(snapshot)
+    run.config["arch"] = "no_such_network"  # as of a library that has it no more
+    run.save()
+
+    run = executed(run)
 
     assert run.status == "failed"
     assert "no_such_network" in run.error

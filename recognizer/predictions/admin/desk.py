@@ -20,7 +20,7 @@ from recognizer.predictions.admin.desk_question import Question
 from recognizer.predictions.admin.desk_steps import take_steps
 from recognizer.predictions.admin.desk_tiles import tiles_as_json
 from recognizer.predictions.admin.filters import MAX_COUNTED
-from recognizer.predictions.desk import WINDOW, next_claims, next_tiles, unsettled_claims
+from recognizer.predictions.desk import WINDOW, claimed_tiles, next_tiles
 from recognizer.predictions.models import Prediction, Review
 from recognizer.problems import problem
 from recognizer.registry.admin.history import StaffRequest
@@ -83,8 +83,9 @@ def tiles(request: StaffRequest) -> HttpResponse:
     """The next tiles of the queue, and how much is left of it."""
     question, offset, at_most = _asked(request.GET), _offset(request.GET), MAX_COUNTED
     if question.is_about_claims:
-        found, at_most = next_claims(question.answers(), offset=offset, size=TILES), WINDOW
-        left = total = unsettled_claims(question.answers()).order_by("-pk")[:WINDOW].count()
+        waiting, at_most = claimed_tiles(question.answers()), WINDOW
+        found, left = waiting[offset : offset + TILES], len(waiting)
+        total = left
     else:
         order = question.in_order
         found = next_tiles(question.rows(in_order=order), order, offset=offset, size=TILES)

@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from recognizer.predictions.admin.actions import MAX_AT_ONCE
 from recognizer.predictions.models import Review
+from recognizer.registry.taxonomy import MAX_NAME
 
 VERDICTS = Review.Verdict.that_count()
 
@@ -52,5 +53,5 @@ class PreviewSerializer(serializers.Serializer[Any]):
 
 class NewLabelSerializer(serializers.Serializer[Any]):
     model = serializers.CharField(max_length=60)
-    english = serializers.CharField(max_length=200, allow_blank=True, required=False, default="")
-    chinese = serializers.CharField(max_length=200, allow_blank=True, required=False, default="")
+    english = serializers.CharField(max_length=MAX_NAME, allow_blank=True, required=False, default="")
+    chinese = serializers.CharField(max_length=MAX_NAME, allow_blank=True, required=False, default="")

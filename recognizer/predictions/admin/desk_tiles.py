@@ -27,7 +27,8 @@ def tiles_as_json(tiles: Sequence[Tile]) -> list[dict[str, Any]]:
             **_answer(shown[tile.members[0]], names),
             "members": [{"id": str(pk), "seen": seen_of(newest.get(pk))} for pk in tile.members],
             "review": review_as_json(newest.get(tile.members[0])),
-            "claims": claims.get(tile.members[0], []),
+            "claims": claims.get(tile.members[0], [])[:MAX_CLAIMS_SHOWN],
+            "num_claims": len(claims.get(tile.members[0], [])),
             "claim": tile.claim,
         }
         for tile in tiles
@@ -82,7 +83,7 @@ def _claims(predictions: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]:
     said: dict[UUID, list[dict[str, Any]]] = {}
     for claim in Feedback.objects.filter(prediction__in=list(predictions)).select_related("label"):
         said.setdefault(claim.prediction_id, []).append(_claim(claim))
-    return {pk: claims[:MAX_CLAIMS_SHOWN] for pk, claims in said.items()}
+    return said
 
 
 def _claim(claim: Feedback) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminSelect2Widget, UnfoldAdminSelectWidget, Un
 from recognizer.registry.admin.asking import Question, ask, is_answered
 from recognizer.registry.admin.history import LoggedAdmin
 from recognizer.registry.models import Label, RegisteredModel
-from recognizer.registry.taxonomy import TaxonomyRefused, bring_back, merge, new_label, retire
+from recognizer.registry.taxonomy import MAX_NAME, TaxonomyRefused, bring_back, merge, new_label, retire, without_empty
 
 LANGUAGES = {"english": "en", "chinese": "zh"}
 
@@ -21,9 +21,9 @@ LANGUAGES = {"english": "en", "chinese": "zh"}
 class LabelForm(forms.ModelForm[Label]):
     """The display names as one field a language. Names in further languages stay as they are."""
 
-    english = forms.CharField(max_length=200, label="Name in English", widget=UnfoldAdminTextInputWidget)
+    english = forms.CharField(max_length=MAX_NAME, label="Name in English", widget=UnfoldAdminTextInputWidget)
     chinese = forms.CharField(
-        max_length=200, required=False, label="Name in Chinese", widget=UnfoldAdminTextInputWidget
+        max_length=MAX_NAME, required=False, label="Name in Chinese", widget=UnfoldAdminTextInputWidget
     )
 
     class Meta:
@@ -37,8 +37,8 @@ class LabelForm(forms.ModelForm[Label]):
                 self.fields[field].initial = self.instance.names.get(language, "")
 
     def save(self, commit: bool = True) -> Label:
-        given = {language: self.cleaned_data[field].strip() for field, language in LANGUAGES.items()}
-        self.instance.names = {**self.instance.names, **given}
+        given = {language: self.cleaned_data[field] for field, language in LANGUAGES.items()}
+        self.instance.names = without_empty({**self.instance.names, **given})
         return super().save(commit)
 
 
@@ -61,6 +61,9 @@ class NewLabelForm(LabelForm):
             except TaxonomyRefused as refused:
                 raise forms.ValidationError(str(refused)) from refused
         return given
+
+    def _post_clean(self) -> None:
+        """The step has checked the row: a second look would only add that a refused one is empty."""
 
 
 class MergeForm(forms.Form):
@@ -130,6 +133,8 @@ class LabelAdmin(LoggedAdmin):
                 title="Merge labels",
                 text="These labels count as the one you choose from now on, in old reviews too. Old answers keep them.",
                 button="Merge",
+                warning="This cannot be undone.",
+                is_final=True,
             )
             return ask(self, request, rows=queryset, question=question, form=form)
         self._merge_all(request, list(queryset), form.cleaned_data["into"])

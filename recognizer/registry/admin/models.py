@@ -27,7 +27,10 @@ from recognizer.registry.taxonomy import with_label_names
 
 class ReasonForm(forms.Form):
     reason = forms.CharField(
-        max_length=2000, widget=UnfoldAdminTextareaWidget({"rows": 3}), help_text="It is kept with the promotion."
+        max_length=2000,
+        widget=UnfoldAdminTextareaWidget({"rows": 3}),
+        label="Reason (must be written)",
+        help_text="It is kept with the promotion.",
     )
 
 
@@ -86,9 +89,8 @@ class RegisteredModelAdmin(LoggedAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
-        drawn: dict[str, Any] = {}
-        if row and self.has_promote_permission(request):
-            drawn = {"serving": row.desired_version(), "previous": previous_version(row)}
+        may_promote = self.has_promote_permission(request)
+        drawn = {"may_promote": may_promote, **_drawn(row)} if row else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **drawn})
 
     @method_decorator(require_POST)
@@ -140,10 +142,31 @@ class RegisteredModelAdmin(LoggedAdmin):
         return None
 
 
+def _drawn(model: RegisteredModel) -> dict[str, Any]:
+    """What serves, what served before it, and the newest version where that is newer still."""
+    serving = model.desired_version()
+    newest = model.versions.filter(removed_artifact=None).order_by("-number").first()
+    is_newer = newest is not None and (serving is None or newest.number > serving.number)
+    return {
+        "serving": serving,
+        "is_first": serving is None,
+        "previous": previous_version(model),
+        "newer": newest if is_newer else None,
+        "served_until": _served_until(model, newest) if is_newer and newest else None,
+    }
+
+
+def _served_until(model: RegisteredModel, version: ModelVersion) -> datetime | None:
+    """When the version was last followed by another one; None: it never served."""
+    last = version.promotions.order_by("-pk").first()
+    after = model.promotions.filter(pk__gt=last.pk).order_by("pk").first() if last else None
+    return after.created_at if after else None
+
+
 def _way_back(model: Any) -> str:
     previous = previous_version(model)
     if previous is None:
-        return f"No other version of {model.name} has served before."
+        return f"No version of {model.name} served before {model.desired_version() or 'now'}."
     return f"{previous} serves again, instead of {model.desired_version()}."
 
 

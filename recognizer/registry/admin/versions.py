@@ -4,15 +4,16 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
-from recognizer.registry.admin.asking import Question, ask, is_answered
+from recognizer.registry.admin.asking import Question, ask, is_answered, own_page
 from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, StaffRequest, percent, pretty
 from recognizer.registry.admin.models import ReasonForm
 from recognizer.registry.admin.served import served_urls
@@ -21,6 +22,7 @@ from recognizer.registry.models import Evaluation, ModelVersion, Promotion
 from recognizer.registry.promotion import PromotionRefused, promote
 from recognizer.registry.taxonomy import with_label_names
 
+SERVES = SafeString('<span class="rz-chip rz-good">serves</span>')
 MAX_JUDGEMENTS = 10  # listed on the page of a version
 
 
@@ -49,7 +51,8 @@ class EvaluationInline(HistoryInline):
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(HistoryAdmin):
-    list_display = ("title", "architecture", "num_classes", "source", "created_at", "created_by")
+    list_display = ("title", "serves", "architecture", "num_classes", "source", "created_at", "created_by")
+    list_display_links = ("title",)
     list_filter = (("model", RelatedDropdownFilter),)
     list_select_related = ("model", "created_by")
     search_fields = ("artifact_sha256", "architecture")
@@ -77,6 +80,10 @@ class ModelVersionAdmin(HistoryAdmin):
         ("Made", {"fields": ("created_at", "created_by")}),
     )
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelVersion]:
+        rows: QuerySet[ModelVersion] = super().get_queryset(request)
+        return rows.annotate(is_desired=Exists(Promotion.objects.desired().filter(version=OuterRef("pk"))))
+
     def has_promote_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("registry.add_promotion")
 
@@ -84,7 +91,14 @@ class ModelVersionAdmin(HistoryAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
-        drawn: dict[str, Any] = {"may_judge": request.user.has_perm("registry.add_judgement")}
+        serving = row.model.desired_version() if row else None
+        is_other = row is not None and serving != row and not row.is_removed
+        drawn: dict[str, Any] = {
+            "serves": row is not None and serving == row,
+            "is_first": serving is None,
+            "may_judge": is_other and serving is not None and request.user.has_perm("registry.add_judgement"),
+            "may_promote": is_other and self.has_promote_permission(request),
+        }
         if row and request.user.has_perm("registry.view_judgement"):
             newest = row.judgements.select_related("candidate__model", "serving__model")
             drawn["judgements"] = newest.defer("figures", "flipped", "rules")[:MAX_JUDGEMENTS]
@@ -95,6 +109,10 @@ class ModelVersionAdmin(HistoryAdmin):
     @admin.display(description="Version", ordering="model")
     def title(self, version: ModelVersion) -> str:
         return str(version)
+
+    @admin.display(description="")
+    def serves(self, version: Any) -> SafeString | str:
+        return SERVES if version.is_desired else ""
 
     @admin.display(description="")
     def learned(self, version: ModelVersion) -> SafeString | str:
@@ -122,21 +140,28 @@ class ModelVersionAdmin(HistoryAdmin):
             messages.error(request, "Choose one version: only one can serve.")
             return None
         version = queryset.select_related("model").get()
-        form = PromoteForm(request.POST if is_answered(request) else None)
+        form = _form_for(version)(request.POST if is_answered(request) else None)
         if not form.is_valid() or not _try_promote(request, version, form.cleaned_data):
             return ask(self, request, rows=[version], question=_question(version), form=form)
-        return None
+        page = own_page(self, request)
+        return redirect(page) if page else None
+
+
+def _form_for(version: ModelVersion) -> type[ReasonForm]:
+    """Where nothing serves there is no gate to force."""
+    return PromoteForm if version.model.desired_version() else ReasonForm
 
 
 def _question(version: ModelVersion) -> Question:
     serving = version.model.desired_version()
-    text = f"{version} answers from now on, instead of {serving or 'nothing'}. Workers follow within seconds."
+    first = "" if serving else " It is the first, so there is nothing to compare it with."
+    text = f"{version} answers from now on, instead of {serving or 'nothing'}.{first} Workers follow within seconds."
     return Question(title=f"Promote {version}", text=text, button="Promote", warning=version.skipped_checks)
 
 
 def _try_promote(request: StaffRequest, version: ModelVersion, answer: dict[str, Any]) -> bool:
     try:
-        promote(version, by=request.user, reason=answer["reason"], force=answer["force"])
+        promote(version, by=request.user, reason=answer["reason"], force=answer.get("force", False))
     except PromotionRefused as refused:
         messages.error(request, with_label_names(str(refused), version.model))
         return False

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
@@ -126,7 +126,7 @@ class PhotoImportAdmin(MomentCell, HistoryAdmin):
     fields = ("file_name", "model", "status_shown", "outcome", "problems_shown", "adds_classes", "created_by", "when")
 
     class Media:
-        js = (forms.Script("recognizer/folder.js", type="module"),)
+        js = (forms.Script("recognizer/folder.js", type="module"), "recognizer/waiting.js")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("training.add_photoimport")
@@ -149,20 +149,23 @@ class PhotoImportAdmin(MomentCell, HistoryAdmin):
             by=request.user,
         )
         vars(obj).update(vars(asked))
-        messages.info(request, "A worker unpacks the zip now. This list says when it is done.")
+        messages.info(request, "A worker unpacks the zip now. This page says when it is done.")
 
     @admin.display(description="Status")
     def status_shown(self, row: PhotoImport) -> SafeString:
-        return status_chip(row)
+        chip = status_chip(row)
+        return chip if row.is_finished else format_html("<span data-waiting>{}</span>", chip)
 
     @admin.display(description="Outcome")
     def outcome(self, row: PhotoImport) -> str:
         if not row.is_finished:
-            return row.progress
+            return row.progress or "It waits for a worker."
         known = f", {row.num_known} were there already" if row.num_known else ""
         left_out = f", {len(row.problems)} remarks" if row.problems else ""
         return row.error or f"{row.num_added} photos are new{known}{left_out}"
 
     @admin.display(description="Left out")
     def problems_shown(self, row: PhotoImport) -> SafeString | str:
-        return format_html_join("", "<p>{}</p>", ((problem,) for problem in row.problems)) or "nothing"
+        return format_html_join("", "<p>{}</p>", ((problem,) for problem in row.problems)) or (
+            "nothing" if row.is_finished else "not known yet"
+        )

@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.files.storage import default_storage
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
@@ -17,13 +18,14 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from classifier_core.architecture_names import why_unknown
 from classifier_core.errors import TrainingFailed
 from classifier_core.reports.redaction import without_photos
 from recognizer.admin_site import may_view
 from recognizer.predictions.admin import cells
 from recognizer.predictions.admin.cells import MomentCell
 from recognizer.registry.admin.history import HistoryAdmin, StaffRequest, percent
-from recognizer.registry.models import ModelVersion
+from recognizer.registry.models import ModelVersion, Promotion
 from recognizer.storage import reachable
 from recognizer.training import run_asking
 from recognizer.training.admin.curves import draw_charts
@@ -64,6 +66,16 @@ def _starts() -> list[Any]:
     return [*plain, *((name, group) for name, group in groups if group)]
 
 
+def _likely_start(snapshots: QuerySet[DatasetSnapshot], chosen: Any) -> str:
+    """What serves; where nothing does, what serves another model, which has learned to see."""
+    wanted = snapshots.filter(pk=chosen) if str(chosen).isdecimal() and len(str(chosen)) < 19 else snapshots
+    snapshot = wanted.order_by("-pk").first()
+    if snapshot is None or snapshot.model.desired_version():
+        return "serving"
+    other = Promotion.objects.desired().filter(version__removed_artifact=None).order_by("pk").first()
+    return f"version:{other.version_id}" if other else "scratch"
+
+
 class TrainForm(forms.ModelForm[TrainingRun]):
     """What to learn from, and how."""
 
@@ -72,7 +84,10 @@ class TrainForm(forms.ModelForm[TrainingRun]):
     )
     start = forms.ChoiceField(choices=_starts, widget=UnfoldAdminSelectWidget, label="Start from")
     preset = forms.ChoiceField(
-        choices=TrainingRun.Preset.choices, initial=TrainingRun.Preset.BALANCED, widget=UnfoldAdminSelectWidget
+        choices=TrainingRun.Preset.choices,
+        initial=TrainingRun.Preset.QUICK,
+        widget=UnfoldAdminSelectWidget,
+        help_text="Quick takes minutes. Balanced and thorough take many times as long: without a GPU up to hours.",
     )
     architecture = forms.CharField(
         required=False,
@@ -104,6 +119,13 @@ class TrainForm(forms.ModelForm[TrainingRun]):
         snapshots = self.fields["snapshot"]
         assert isinstance(snapshots, forms.ModelChoiceField)  # noqa: S101  # for the type checker
         snapshots.queryset = DatasetSnapshot.objects.ready().select_related("model")
+        self.initial.setdefault("start", _likely_start(snapshots.queryset, self.initial.get("snapshot")))
+
+    def clean_architecture(self) -> str:
+        name: str = self.cleaned_data["architecture"]
+        if name and (unknown := why_unknown(name)):
+            raise ValidationError(unknown)
+        return name
 
     def clean(self) -> dict[str, Any]:
         super().clean()
@@ -163,6 +185,12 @@ class TrainingRunAdmin(MomentCell, HistoryAdmin):
     def response_add(self, request: HttpRequest, obj: TrainingRun, post_url_continue: str | None = None) -> Any:
         return _to_page(obj)
 
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {**(extra_context or {}), "submit_word": "Train"}
+        return super().add_view(request, form_url, context)  # type: ignore[no-any-return]
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -175,7 +203,7 @@ class TrainingRunAdmin(MomentCell, HistoryAdmin):
     def progress_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         run = self._seen(request, pk)
         charts = [asdict(chart) for chart in draw_charts(run.curves, run.num_epochs)]
-        told = {"status": run.status, "progress": _progress(run), "eta": _remaining(run.eta_seconds)}
+        told = {"status": run.status, "progress": _progress(run), "eta": _remaining(run), "attempts": run.attempts}
         figures = {"epoch": run.epoch, "num_epochs": run.num_epochs, "curves": run.curves, "charts": charts}
         return JsonResponse({**told, **figures, "log": run.log_tail}, headers={"Cache-Control": "no-store"})
 
@@ -236,6 +264,11 @@ def _may_change(request: HttpRequest) -> bool:
     return request.user.has_perm("training.change_trainingrun")
 
 
+def _may_promote_first(request: HttpRequest, candidate: ModelVersion) -> bool:
+    rights = ("registry.add_promotion", "registry.view_modelversion")
+    return request.user.has_perms(rights) and not candidate.is_removed and candidate.model.desired_version() is None
+
+
 def _to_page(run: TrainingRun) -> HttpResponseRedirect:
     return redirect("admin:training_trainingrun_change", run.pk)
 
@@ -248,13 +281,14 @@ def _drawn(request: HttpRequest, run: TrainingRun) -> dict[str, Any]:
         "title": str(run),
         "status_chip": status_chip(run),
         "progress": _progress(run),
-        "eta": _remaining(run.eta_seconds),
+        "eta": _remaining(run),
         "charts": draw_charts(run.curves, run.num_epochs),
         "preset": run.get_preset_display(),
         "has_report": has_report,
         "accuracy": percent(evaluation.accuracy) if evaluation else "",
         "evaluation": evaluation,
-        "may_cancel": not run.is_finished and _may_change(request),
+        "may_promote_first": run.candidate is not None and _may_promote_first(request, run.candidate),
+        "may_cancel": not run.is_finished and not run.cancel_requested_at and _may_change(request),
         "may_go_on": run.status in ("failed", "cancelled") and _may_change(request),
         "options": sorted(run.config.items()),
     }
@@ -271,9 +305,10 @@ def _progress(run: TrainingRun) -> str:
     return "It waits for the train worker." if is_ready else f"It waits for {run.snapshot}."
 
 
-def _remaining(seconds: int | None) -> str:
-    """About how long, in words."""
-    if seconds is None:
+def _remaining(run: TrainingRun) -> str:
+    """About how long, in words; nothing of a run that is being stopped."""
+    seconds = run.eta_seconds
+    if seconds is None or run.cancel_requested_at:
         return ""
     if seconds < 90:
         return f"about {seconds} seconds left"

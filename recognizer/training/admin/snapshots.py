@@ -132,6 +132,12 @@ class SnapshotAdmin(MomentCell, HistoryAdmin):
     def response_add(self, request: HttpRequest, obj: DatasetSnapshot, post_url_continue: str | None = None) -> Any:
         return redirect("admin:training_datasetsnapshot_change", obj.pk)
 
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {**(extra_context or {}), "submit_word": "Freeze"}
+        return super().add_view(request, form_url, context)  # type: ignore[no-any-return]
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:

@@ -1,0 +1,22 @@
+"""Names of networks are known without torch, and are those of the libraries that are installed."""
+
+import json
+
+import pytest
+
+from classifier_core.architecture_names import NAMES, installed_names, why_unknown
+
+
+def test_list_is_what_the_libraries_have():
+    assert json.loads(NAMES.read_text()) == installed_names()
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "MobileNetV2", "senet", "timm/resnet18", "torchvision/resnet18"])
+def test_name_of_a_network_or_family_is_known(name: str):
+    assert why_unknown(name) == ""
+
+
+def test_misspelled_name_is_told_what_is_alike():
+    assert why_unknown("mobilnet_v2").startswith("There is no architecture named 'mobilnet_v2'. Did you mean")
+    assert "mobilenet_v2" in why_unknown("mobilnet_v2")
+    assert why_unknown("keras/resnet18")
