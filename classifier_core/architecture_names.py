@@ -1,7 +1,7 @@
 """What architectures are called, for a process that must not load torch to know.
 
 The list lies beside this, as `list_architectures` gives it; a test compares the two. After an update of timm or
-torchvision write it anew: `python -m classifier_core.architecture_names`.
+torchvision write it anew: `python -m classifier_core.architectures.listing`.
 """
 
 import difflib
@@ -31,14 +31,3 @@ def _known() -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _plain(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
-
-
-def installed_names() -> dict[str, list[str]]:
-    """All names as the libraries that are installed have them. Loads torch."""
-    from classifier_core.architectures import FAMILIES, list_architectures
-
-    return {"families": [family.name for family in FAMILIES], "architectures": list(list_architectures())}
-
-
-if __name__ == "__main__":
-    NAMES.write_text(json.dumps(installed_names(), indent=0) + "\n")

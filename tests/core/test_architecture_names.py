@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from classifier_core.architecture_names import NAMES, installed_names, why_unknown
+from classifier_core.architecture_names import NAMES, why_unknown
+from classifier_core.architectures.listing import installed_names
 
 
 def test_list_is_what_the_libraries_have():
