@@ -37,6 +37,8 @@ CMD ["python", "-m", "recognizer.web"]
 FROM base AS worker
 # Else numpy's small products start threads that spin, and take the cores from the network.
 ENV OPENBLAS_NUM_THREADS=1
+# A runtime that crashes says in the log where it was.
+ENV PYTHONFAULTHANDLER=1
 COPY requirements/ml.txt requirements/
 RUN pip install --require-hashes -r requirements/runtime.txt -r requirements/ml.txt
 COPY manage.py ./

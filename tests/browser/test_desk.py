@@ -268,7 +268,9 @@ def test_finger_chooses_and_the_bar_judges(visit: Visit, service: RunningService
     assert reviews_of(service, model)[0][1] == "rejected"
 
 
-@pytest.mark.parametrize(("width", "theme"), LOOKS)
+@pytest.mark.parametrize(
+    ("width", "theme"), [LOOKS[0], LOOKS[3], *(pytest.param(*look, marks=pytest.mark.slow) for look in LOOKS[1:3])]
+)
 def test_desk_has_no_barrier_and_fits(visit: Visit, width: int, theme: str):
     model = f"look-{width}-{theme}"
     page = open_desk(

@@ -20,7 +20,7 @@ RECOGNITIONS = "/admin/predictions/prediction/"
     ("width", "theme"),
     [
         (390, "light"),
-        (1280, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.slow),
         pytest.param(390, "dark", marks=pytest.mark.long),
         pytest.param(1280, "light", marks=pytest.mark.long),
     ],

@@ -135,13 +135,13 @@ def test_what_is_reviewed_is_not_read_to_find_what_is_not(boss: Client, page: st
 
 
 def test_upload_and_work_read_no_whole_table(client: Client):
-    promoted_version("fruit")
+    model_id = promoted_version("fruit").model_id
     with sent_statements() as sent:
         image = SimpleUploadedFile("a.jpg", picture(), content_type="image/jpeg")
         address = f"{reverse('api:predict')}?model=fruit"
         response = client.post(address, {"image": image}, headers={"Prefer": "respond-async"})
-        assert Prediction.objects.models_that_wait([1, 2])
-        (row,) = Prediction.objects.claim(limit=8, lease=timedelta(seconds=9), without=[98, 99])
+        assert Prediction.objects.models_that_wait([model_id, model_id + 1]) == [model_id]
+        (row,) = Prediction.objects.claim(limit=8, lease=timedelta(seconds=9), without=[model_id + 1])
         row.fail("undecodable", "Send another one.")
         Prediction.objects.return_expired(LATER)
 

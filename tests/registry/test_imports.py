@@ -100,7 +100,7 @@ def test_import_again_repairs(installed: Path, fresh_process: None, damage: str)
 def test_repair_that_fails_leaves_what_serves(installed: Path, monkeypatch: pytest.MonkeyPatch):
     version, _ = import_artifact(installed, model_name="fruit")
 
-    def short_of_memory(*_: object) -> None:
+    def short_of_memory(*_: object, **__: object) -> None:
         raise EngineFailed("out of memory")
 
     monkeypatch.setattr("recognizer.registry.imports._derive", short_of_memory)
