@@ -8,7 +8,7 @@ import pytest
 
 from classifier_core.architecture_names import NAMES, why_unknown
 
-INSTALLED = "import json; from classifier_core.architectures import listing; print(json.dumps(listing.installed_names()))"
+INSTALLED = (
     "import json; from classifier_core.architectures.listing import installed_names as n; print(json.dumps(n()))"
 )
 
