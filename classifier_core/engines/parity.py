@@ -26,6 +26,11 @@ class Parity:
     accuracy: float | None = None
     least_accuracy: float | None = None  # the lower end of the reference's 95 % interval
 
+    @property
+    def knows_answers(self) -> bool:
+        """Whether it was measured on photos whose classes are known."""
+        return self.accuracy is not None
+
 
 def compare(
     reference: EngineOutput, candidate: EngineOutput, *, temperature: float = 1.0, known: KnownRule | None = None

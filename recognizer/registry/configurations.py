@@ -10,12 +10,14 @@ from django.db import DatabaseError
 
 from classifier_core.artifact import Artifact
 from classifier_core.engines import Device, EngineName, EngineSpec, Precision, usual_engine
-from classifier_core.engines.precision import choose_spec
+from classifier_core.engines.precision import ParityVerdict, choose_spec, judge_parity
 from classifier_core.engines.timing import Configuration, Timing, fastest
 from classifier_core.hardware import describe_hardware
 from recognizer.database import lacks_tables
 from recognizer.registry.models import EngineTiming
 from recognizer.registry.timing_models import EngineTimingQuerySet
+
+AS_GOOD: tuple[ParityVerdict, ...] = ("reference", "passed")
 
 
 def chosen_spec(artifact: Artifact) -> EngineSpec:
@@ -31,9 +33,11 @@ def chosen_spec(artifact: Artifact) -> EngineSpec:
 def chosen_configuration(artifact: Artifact) -> Configuration:
     """What was timed fastest on such hardware, of what answers like the reference; without timings, the usual one."""
     rows = list(timings_here(artifact.sha256))
-    equal = {configuration_of(row) for row in rows if row.is_as_good}
+    specs = {configuration_of(row).spec for row in rows}
+    # Judged now, not when it was timed: photos may have said otherwise since.
+    equal = {spec for spec in specs if judge_parity(artifact, spec) in AS_GOOD}
     timings = [Timing(configuration_of(row), row.images_per_second, row.image_ms) for row in rows]
-    return fastest(timings, usual_configuration(artifact), lambda one: one in equal and is_allowed(one))
+    return fastest(timings, usual_configuration(artifact), lambda one: one.spec in equal and is_allowed(one))
 
 
 def configuration_of(row: EngineTiming) -> Configuration:

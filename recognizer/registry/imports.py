@@ -93,7 +93,8 @@ def _derive(copy: Artifact, *, source: Artifact) -> dict[str, Any]:
 def _measure_fast_precisions(artifact: Artifact, *, source: Artifact) -> dict[str, Any]:
     """Whether bfloat16, on CPU and on CUDA, answers like float32, so that workers may use it.
 
-    What was measured elsewhere on photos of its classes comes with the artifact, and says more than crops here.
+    What was measured elsewhere on photos of its classes comes with the artifact, and says more than crops here. What
+    was measured here on such photos stays.
     """
     from classifier_core.crops import sample_crops
     from classifier_core.engines.precision import (
@@ -106,9 +107,11 @@ def _measure_fast_precisions(artifact: Artifact, *, source: Artifact) -> dict[st
 
     figures = {}
     for spec in fast_specs():
-        if parity := stored_parity(source, spec):
+        brought, parity = stored_parity(source, spec), stored_parity(artifact, spec)
+        if brought and brought.knows_answers and not (parity and parity.knows_answers):
+            parity = brought
             store_parity(artifact, spec, parity)
-        elif not (parity := stored_parity(artifact, spec)):
+        if parity is None:
             crops = sample_crops(artifact.preprocessing, MIN_PICTURES)
             parity = measure_parity(artifact, spec, crops, num_threads=os.cpu_count() or 1)
         figures[str(spec)] = asdict(parity)

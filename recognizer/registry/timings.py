@@ -37,8 +37,8 @@ def measure(
 
     Each is kept as soon as it was timed, in place of an older timing; what was kept stays when other programs have the
     machine or it `is_wanted` for recognition, for which this raises MachineBusy. EngineFailed when the process ended
-    early: those that it did not come to are kept with the reason. ClassifierError, OSError when the artifact cannot be
-    read; EngineUnavailable when there is nothing to time.
+    early: the one that it was at is kept with the reason, unless it was timed before. ClassifierError, OSError when the
+    artifact cannot be read; EngineUnavailable when there is nothing to time.
     """
     left = list(offered_configurations() if configurations is None else configurations)
     if not left:
@@ -49,8 +49,8 @@ def measure(
             _keep(version, artifact, timing)
             left.remove(timing.configuration)
     except EngineFailed as error:
-        for one in left:
-            _keep(version, artifact, Timing(one, error=str(error)))
+        if not timings_here(artifact.sha256).filter(**_columns(left[0]), error="").exists():
+            _keep(version, artifact, Timing(left[0], error=str(error)))
         raise
     return list(timings_that_count().of_artifact(artifact.sha256))
 
@@ -80,14 +80,7 @@ def mark_chosen(artifact: Artifact) -> None:
 @transaction.atomic
 def _keep(version: ModelVersion, artifact: Artifact, timing: Timing) -> None:
     """In place of what was stored of this configuration. Other rows are not ours: another worker's settings differ."""
-    spec = timing.configuration.spec
-    configuration = {
-        "engine": spec.engine,
-        "device": spec.device,
-        "precision": spec.precision,
-        "num_threads": timing.configuration.num_threads,
-        "batch_size": timing.configuration.batch_size,
-    }
+    configuration = _columns(timing.configuration)
     timings_here(artifact.sha256).filter(**configuration).delete()
     EngineTiming.objects.create(
         version=version,
@@ -95,8 +88,19 @@ def _keep(version: ModelVersion, artifact: Artifact, timing: Timing) -> None:
         images_per_second=timing.images_per_second,
         image_ms=timing.image_ms,
         error=timing.error,
-        parity=judge_parity(artifact, spec),
+        parity=judge_parity(artifact, timing.configuration.spec),
         measured_at=now(),
         **configuration,
     )
     mark_chosen(artifact)
+
+
+def _columns(configuration: Configuration) -> dict[str, str | int]:
+    spec = configuration.spec
+    return {
+        "engine": spec.engine,
+        "device": spec.device,
+        "precision": spec.precision,
+        "num_threads": configuration.num_threads,
+        "batch_size": configuration.batch_size,
+    }

@@ -142,6 +142,29 @@ def test_figures_of_photos_come_with_the_artifact(installed: Path, monkeypatch: 
     assert version.parity[str(spec)]["accuracy"] == 0.9
 
 
+def test_figures_of_photos_measured_here_stay(installed: Path, monkeypatch: pytest.MonkeyPatch):
+    spec = EngineSpec("openvino")
+    monkeypatch.setattr(precision, "fast_specs", lambda: [spec])
+    ours, theirs = (Parity(700, 0.9, 0.4, 0.1, 0.1, 0.98, accuracy, 0.88) for accuracy in (0.7, 0.9))
+    precision.store_parity(artifact_store.fetch(load_artifact(installed).sha256), spec, ours)
+    precision.store_parity(load_artifact(installed), spec, theirs)
+
+    version, _ = import_artifact(installed, model_name="fruit")
+
+    assert precision.stored_parity(artifact_store.fetch(version.artifact_sha256), spec) == ours
+
+
+def test_crops_of_another_machine_say_nothing_here(installed: Path, monkeypatch: pytest.MonkeyPatch):
+    spec, measured = EngineSpec("openvino"), Parity(500, 0.5, 0.4, 0.1, 0.1)
+    monkeypatch.setattr(precision, "fast_specs", lambda: [spec])
+    monkeypatch.setattr(precision, "measure_parity", lambda *_, **__: measured)
+    precision.store_parity(load_artifact(installed), spec, Parity(500, 1.0, 0.0, 0.0, 0.0))
+
+    version, _ = import_artifact(installed, model_name="fruit")
+
+    assert version.parity[str(spec)]["top1_agreement"] == 0.5
+
+
 def test_same_artifact_may_be_two_models(installed: Path):
     first, _ = import_artifact(installed, model_name="fruit")
     before = artifact_store.folder_of(first.artifact_sha256).stat().st_ino

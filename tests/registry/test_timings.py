@@ -21,6 +21,7 @@ from recognizer.registry.models import EngineTiming, Hardware, LoadedVersion, Mo
 from tests.recognition import answered, serve_tiny
 
 pytestmark = pytest.mark.django_db
+BFLOAT16 = EngineSpec("openvino", precision="bfloat16")
 REFERENCE, UNMEASURED = EngineTiming.Parity.REFERENCE, EngineTiming.Parity.UNMEASURED
 
 
@@ -59,9 +60,19 @@ def test_the_fastest_that_answers_alike_serves(version: ModelVersion):
     timed(version, 100)
     timed(version, 150, engine="torch", parity=REFERENCE)
     timed(version, 900, engine="torch", precision="bfloat16", parity=UNMEASURED)
-    timed(version, 800, engine="torch", batch_size=configurations.most_at_once(), parity=EngineTiming.Parity.FAILED)
 
     assert chosen(version) == Configuration(EngineSpec("torch"), configurations.num_threads(), 1)
+
+
+@pytest.mark.parametrize(("now", "serves"), [("passed", BFLOAT16), ("failed", EngineSpec("openvino"))])
+def test_what_photos_say_now_counts_more_than_when_it_was_timed(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch, now: str, serves: EngineSpec
+):
+    timed(version, 100)
+    timed(version, 900, precision="bfloat16", parity=UNMEASURED)
+    monkeypatch.setattr(configurations, "judge_parity", lambda _, spec: now if spec == BFLOAT16 else "passed")
+
+    assert chosen(version).spec == serves
 
 
 def test_timings_of_other_hardware_say_nothing(version: ModelVersion):
@@ -83,8 +94,14 @@ def test_timings_of_other_hardware_say_nothing(version: ModelVersion):
     ],
 )
 def test_what_the_operator_names_is_not_overruled(
-    version: ModelVersion, settings: Any, named: str, value: str | int, faster: dict[str, Any]
+    version: ModelVersion,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    named: str,
+    value: str | int,
+    faster: dict[str, Any],
 ):
+    monkeypatch.setattr(configurations, "judge_parity", lambda *_: "passed")
     settings.RECOGNIZER_BATCH_SIZE = 2
     timed(version, 100)
     timed(version, 900, **faster)
@@ -240,6 +257,19 @@ def test_what_kills_the_process_is_not_timed_again(version: ModelVersion, monkey
         (None, "Killed."),
     ]
     assert timekeeping._time_or_log(lambda: False)
+
+
+def test_accident_leaves_good_figures_as_they_were(version: ModelVersion, monkeypatch: pytest.MonkeyPatch):
+    every = timings.untimed(version)
+    monkeypatch.setattr(timings, "time_separately", told(*(Timing(one, 100.0, 5.0) for one in every)))
+    timings.measure(version)
+    monkeypatch.setattr(timings, "time_separately", told(Timing(every[0], 90.0, 6.0), then=EngineFailed("Killed.")))
+
+    with pytest.raises(EngineFailed):
+        timings.measure(version)
+
+    assert {row.error for row in EngineTiming.objects.all()} == {""}
+    assert sorted({row.images_per_second for row in EngineTiming.objects.all()}) == [90.0, 100.0]
 
 
 def test_pause_grows_with_each_failure():

@@ -28,8 +28,8 @@ EXAMPLES = """examples:
 
 ARTIFACT is an artifact's folder, a run's folder, or the name of a model that serves. Without --split all photos of
 --data judge; with it those that chose the weights and those that neither trained nor chose. Each counts three times:
-whole, and two parts of it. 500 such pictures are needed. Where bfloat16 answers as well as float32, workers use it:
-those that start after this for a model that serves, others once it is imported.
+whole, and two parts of it. 500 such pictures are needed. Where bfloat16 answers as well as float32, workers use it: of
+a model that serves once they start again, of a folder once it is imported (also when it was imported before).
 """
 
 
@@ -50,6 +50,7 @@ class Command(BaseCommand):
     def _certify(self, name: str, data: Path, split: Path | None) -> None:
         from classifier_core.engines.precision import certify, fast_specs, store_parity
         from classifier_core.export import exported
+        from recognizer.registry import artifact_store
         from recognizer.registry.configurations import num_threads
         from recognizer.training.answering import find_artifact
 
@@ -64,6 +65,8 @@ class Command(BaseCommand):
                 )
                 store_parity(artifact, spec, parity)
                 self._tell(spec, parity)
+        if artifact.folder == artifact_store.folder_of(artifact.sha256):
+            artifact_store.publish(artifact.sha256)
 
     def _tell(self, spec: "EngineSpec", parity: "Parity") -> None:
         from classifier_core.engines.precision import is_equal_enough
