@@ -75,6 +75,12 @@ def previous_version(model: RegisteredModel) -> ModelVersion | None:
     return stack[-2] if len(stack) > 1 else None
 
 
+def rolled_back_version(model: RegisteredModel) -> ModelVersion | None:
+    """The version that served until a rollback; None once another one was promoted since."""
+    newest = list(model.promotions.select_related("version__model").order_by("-pk")[:2])
+    return newest[1].version if len(newest) == 2 and newest[0].kind == Promotion.Kind.ROLLBACK else None
+
+
 def _write(version: ModelVersion, kind: Promotion.Kind, gate: GateResult, *, by: User | None, reason: str) -> Promotion:
     return Promotion.objects.create(
         model=version.model,

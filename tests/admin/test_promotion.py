@@ -8,6 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from recognizer.registry.models import ModelVersion, Promotion
+from recognizer.registry.promotion import promote, rollback
 from tests.admin.rows import said, staff
 from tests.registry_rows import promoted_version, registered_version
 
@@ -130,8 +131,21 @@ def test_way_forward_is_offered_after_a_rollback(client: Client) -> None:
 
     assert "No version served before fruit v1" in page
     assert f'href="{VERSIONS}{second.pk}/change/"' in page
-    assert "It served until" in page
+    assert "served until" in page
     assert "Promote fruit v2…" in page
+
+
+def test_way_back_stays_when_a_newer_version_comes(client: Client) -> None:
+    first = promoted_version("fruit")
+    promote(registered_version("fruit", number=2), by=None, force=True, reason="Newer.")
+    rollback(first.model, by=None)
+    third = registered_version("fruit", number=3)
+    staff(client, *ALLOWED)
+
+    page = client.get(f"{MODELS}{first.model_id}/change/").content.decode()
+    assert ("Promote fruit v2…" in page, "Promote fruit v3…" in page) == (True, True)
+    promote(third, by=None, force=True, reason="Newest.")
+    assert "Promote fruit v2…" not in client.get(f"{MODELS}{first.model_id}/change/").content.decode()
 
 
 def test_list_of_versions_says_which_serves(admin_client: Client) -> None:
