@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 
 from recognizer.registry.gate import GateResult, decide
@@ -39,6 +39,11 @@ def promote(version: ModelVersion, *, by: User | None, reason: str = "", force: 
         _check_force(by, reason)
         overruled = replace(gate, words=f"Overruled: {gate.words}")
         return _write(version, Promotion.Kind.FORCED, overruled, by=by, reason=reason)
+
+
+def may_promote(user: User | AnonymousUser) -> bool:
+    """Whether this person may promote what the gate lets through: the door to that is the list of versions."""
+    return user.has_perms(["registry.add_promotion", "registry.view_modelversion"])
 
 
 def may_force(user: User) -> bool:

@@ -120,6 +120,25 @@ def test_first_version_is_promoted_from_every_page(client: Client) -> None:
     assert "It serves" in done.content.decode()
 
 
+@pytest.mark.parametrize("rights", [("registry.add_promotion",), ("registry.view_modelversion",)])
+def test_model_s_page_offers_nothing_that_is_refused(client: Client, rights: tuple[str, ...]) -> None:
+    version = registered_version("fruit")
+    staff(client, "registry.view_registeredmodel", *rights)
+
+    page = client.get(f"{MODELS}{version.model_id}/change/").content.decode()
+
+    assert "Promote fruit v1" not in page
+    link = f"{VERSIONS}{version.pk}/change/"
+    assert (f'href="{link}"' in page) == (client.get(link).status_code == 200)
+
+
+def test_version_s_page_has_no_button_for_who_may_only_look(client: Client) -> None:
+    version = registered_version("fruit")
+    staff(client, "registry.view_registeredmodel", "registry.view_modelversion")
+
+    assert "Promote fruit v1" not in client.get(f"{VERSIONS}{version.pk}/change/").content.decode()
+
+
 def test_way_forward_is_offered_after_a_rollback(client: Client) -> None:
     first = promoted_version("fruit")
     second = registered_version("fruit", number=2)

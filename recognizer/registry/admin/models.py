@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from recognizer.registry.admin.asking import Question, ask, is_answered
 from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, LoggedAdmin, StaffRequest
 from recognizer.registry.models import REPORT_LIFETIME, LoadedVersion, ModelVersion, Promotion, RegisteredModel
-from recognizer.registry.promotion import PromotionRefused, previous_version, rollback, rolled_back_version
+from recognizer.registry.promotion import PromotionRefused, may_promote, previous_version, rollback, rolled_back_version
 from recognizer.registry.taxonomy import with_label_names
 
 
@@ -89,8 +89,8 @@ class RegisteredModelAdmin(LoggedAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
-        may_promote = self.has_promote_permission(request)
-        drawn = {"may_promote": may_promote, **_drawn(row)} if row else {}
+        may = {"may_promote": may_promote(request.user), "may_roll_back": self.has_promote_permission(request)}
+        drawn = {**may, **_drawn(row)} if row else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **drawn})
 
     @method_decorator(require_POST)
