@@ -3,13 +3,14 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from recognizer.registry.models import ModelVersion, Promotion
 from recognizer.registry.promotion import promote, rollback
-from tests.admin.rows import said, staff
+from tests.admin.rows import labelled_version, said, staff
 from tests.registry_rows import promoted_version, registered_version
 
 pytestmark = pytest.mark.django_db
@@ -178,16 +179,34 @@ def test_list_of_versions_says_which_serves(admin_client: Client) -> None:
 
 def test_list_of_models_takes_constant_queries(admin_client: Client) -> None:
     promoted_version("model-0")
-    few = num_queries(admin_client)
+    few = num_queries(admin_client, MODELS)
     for number in range(1, 9):
         promoted_version(f"model-{number}")
 
-    assert num_queries(admin_client) == few
+    assert num_queries(admin_client, MODELS) == few
     assert ModelVersion.objects.count() == 9
 
 
-def num_queries(client: Client) -> int:
-    client.get(MODELS)
+@pytest.mark.parametrize("address", ["/admin/registry/promotion/", f"{MODELS}{{}}/change/"])
+def test_gates_that_name_labels_take_constant_queries(admin_client: Client, address: str) -> None:
+    version = labelled_version()
+    with_gates(version, 2)
+    few = num_queries(admin_client, address.format(version.model_id))
+    with_gates(version, 9)
+
+    assert num_queries(admin_client, address.format(version.model_id)) == few
+    assert "9 of Banana are lost" in admin_client.get(address.format(version.model_id)).content.decode()
+
+
+def with_gates(version: ModelVersion, number: int) -> None:
+    for lost in range(1, number + 1):
+        gate = f"{lost} of {{banana}} are lost."
+        about = {"model": version.model, "version": version, "promoted_by": User.objects.get()}
+        Promotion.objects.create(kind=Promotion.Kind.FORCED, gate=gate, **about)
+
+
+def num_queries(client: Client, address: str) -> int:
+    client.get(address)
     with CaptureQueriesContext(connection) as captured:
-        assert client.get(MODELS).status_code == 200
+        assert client.get(address).status_code == 200
     return len(captured)

@@ -66,7 +66,8 @@ class PromotionInline(HistoryInline):
         return with_label_names(promotion.gate, promotion.version.model)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Promotion]:
-        return super().get_queryset(request).select_related("version__model", "promoted_by")  # type: ignore[no-any-return]
+        rows: QuerySet[Promotion] = super().get_queryset(request).select_related("version__model", "promoted_by")
+        return rows.prefetch_related("version__model__labels")  # gates name them
 
 
 @admin.register(RegisteredModel)

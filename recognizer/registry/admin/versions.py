@@ -203,5 +203,9 @@ class PromotionAdmin(HistoryAdmin):
     def gate_shown(self, promotion: Promotion) -> str:
         return with_label_names(promotion.gate, promotion.version.model)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Promotion]:
+        rows: QuerySet[Promotion] = super().get_queryset(request)
+        return rows.prefetch_related("version__model__labels")  # gates name them
+
     def get_urls(self) -> list[URLPattern]:
         return [*served_urls(), *super().get_urls()]
