@@ -10,23 +10,32 @@ from functools import cache
 from pathlib import Path
 
 NAMES = Path(__file__).with_suffix(".json")
-LIBRARIES = ("", "timm", "torchvision")
+PREFIXES = ("timm", "torchvision")
 
 
 def why_unknown(name: str) -> str:
     """Why no network has this name, with those that are spelled alike; empty for a name that one has."""
-    families, architectures = _known()
+    known = _known()
     library, _, plain = name.rpartition("/")
-    if library in LIBRARIES and (plain.partition(".")[0] in architectures or _plain(plain) in map(_plain, families)):
+    if plain in _names_in(library) or _plain(name) in map(_plain, known["families"]):
         return ""
-    close = difflib.get_close_matches(plain, (*architectures, *families), n=3)
+    untagged = {one for names in known.values() for one in names if "." not in one}
+    close = difflib.get_close_matches(plain, sorted(untagged), n=3)
     return f"There is no architecture named {name!r}." + (f" Did you mean {', '.join(close)}?" if close else "")
 
 
+def _names_in(library: str) -> set[str]:
+    """What may stand behind this library and a slash; without a library, all there is."""
+    known = _known()
+    if library:
+        return set(known[library]) if library in PREFIXES else set()
+    return {*known["ours"], *known["timm"], *known["torchvision"]}
+
+
 @cache
-def _known() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    known = json.loads(NAMES.read_text())
-    return tuple(known["families"]), tuple(known["architectures"])
+def _known() -> dict[str, list[str]]:
+    """Names by library, and those of families. A tag is part of a name: `resnet18.a1_in1k`; only timm has those."""
+    return dict(json.loads(NAMES.read_text()))
 
 
 def _plain(name: str) -> str:

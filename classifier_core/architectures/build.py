@@ -33,7 +33,7 @@ def list_architectures(family: str | None = None) -> tuple[str, ...]:
 
     Raises UnknownArchitecture when there is no such family.
     """
-    names = sorted({*_OURS, *timm.list_models(), *_torchvision_names()})
+    names = sorted(set().union(*names_by_library().values()))
     if family is None:
         return tuple(names)
     found = find_family(family)
@@ -41,6 +41,11 @@ def list_architectures(family: str | None = None) -> tuple[str, ...]:
         known = ", ".join(family.name for family in FAMILIES)
         raise UnknownArchitecture(f"There is no family named {family!r}. The families are {known}.")
     return tuple(name for name in names if found.has(name))
+
+
+def names_by_library() -> dict[str, frozenset[str]]:
+    """Every name without a prefix, by where the network is from: `ours`, `timm`, `torchvision`."""
+    return {"ours": frozenset(_OURS), "timm": frozenset(timm.list_models()), "torchvision": _torchvision_names()}
 
 
 def resolve_architecture(name: str) -> str:

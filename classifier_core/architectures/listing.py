@@ -2,14 +2,18 @@
 
 import json
 
+import timm
+
 from classifier_core.architecture_names import NAMES
-from classifier_core.architectures.build import list_architectures
+from classifier_core.architectures.build import names_by_library
 from classifier_core.architectures.families import FAMILIES
 
 
 def installed_names() -> dict[str, list[str]]:
-    """The families and all architectures."""
-    return {"families": [family.name for family in FAMILIES], "architectures": list(list_architectures())}
+    """The families, and the architectures of each library; those of timm with a tag, too, where it knows weights."""
+    names: dict[str, frozenset[str]] = names_by_library()
+    names["timm"] |= {*timm.list_models(include_tags=True)}
+    return {"families": [family.name for family in FAMILIES], **{library: sorted(names[library]) for library in names}}
 
 
 if __name__ == "__main__":

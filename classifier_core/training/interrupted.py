@@ -11,7 +11,6 @@ from classifier_core.datasets.splits import Split
 from classifier_core.engines.parity import softmax
 from classifier_core.metrics import accuracy_interval, measure
 from classifier_core.training import run_folder
-from classifier_core.training.checkpoint import kept_epochs
 from classifier_core.training.config import TrainConfig
 from classifier_core.training.judging import judge_part, restore_best
 from classifier_core.training.packing import Packaging, write_artifact
@@ -23,7 +22,7 @@ def pack_best(folder: Path, config: TrainConfig, split: Split, *, device: torch.
     """Write the artifact of the best epoch so far, and return that epoch.
 
     In seconds, for a person waits: it is judged and calibrated on validation only, and tells no strangers, for which
-    all training photos would have to be looked at. Raises ClassifierError, OSError.
+    all training photos would have to be looked at. Raises ClassifierError, OSError, SafetensorError, RuntimeError.
     """
     network = restore_best(folder, config, num_classes=len(split.train.labels), half=packaging.half).to(device)
     val = judge_part(network, split.val, config)
@@ -35,7 +34,7 @@ def pack_best(folder: Path, config: TrainConfig, split: Split, *, device: torch.
         "best_epoch": run_folder.best_epoch(folder),
         "parts": {"val": figures},
     }
-    marked = {**packaging.origin, INTERRUPTED: kept_epochs(folder / run_folder.CHECKPOINT)}
+    marked = {**packaging.origin, INTERRUPTED: run_folder.done_epochs(folder)}
     write_artifact(
         folder,
         config,

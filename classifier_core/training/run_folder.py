@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from classifier_core import durable
 from classifier_core.datasets.splits import Split, write_lists
 from classifier_core.errors import TrainingFailed
-from classifier_core.training.checkpoint import read_notes
+from classifier_core.training.checkpoint import kept_epochs, read_notes
 from classifier_core.training.config import TrainConfig
 from classifier_core.training.device import Machine
 
@@ -111,6 +112,15 @@ def write_json(path: Path, content: object) -> None:
 def best_epoch(folder: Path) -> int:
     """The epoch whose weights are kept as the best."""
     return int(read_notes(folder / BEST)["epoch"])
+
+
+def done_epochs(folder: Path) -> int:
+    """How many epochs left something: stopped between the best weights and the checkpoint, one more than that holds."""
+    try:
+        best = best_epoch(folder)
+    except (FileNotFoundError, SafetensorError):
+        best = 0
+    return max(kept_epochs(folder / CHECKPOINT), best)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from classifier_core.architectures import measure_cost
@@ -16,7 +17,7 @@ from classifier_core.datasets.splits import Split
 from classifier_core.errors import ClassifierError, TrainingFailed, TrainingStopped
 from classifier_core.memory import keep_freed_memory
 from classifier_core.training import run_folder
-from classifier_core.training.checkpoint import kept_epochs, load_checkpoint, save_checkpoint, write_state
+from classifier_core.training.checkpoint import load_checkpoint, save_checkpoint, write_state
 from classifier_core.training.config import TrainConfig
 from classifier_core.training.device import Machine, choose_device, choose_precision
 from classifier_core.training.finish import finish
@@ -132,7 +133,7 @@ def _learn(config: TrainConfig, split: Split, folder: Path, *, machine: Machine,
 
 
 def _stopped(folder: Path, config: TrainConfig, pack: Callable[[], int] | None) -> str:
-    num_epochs = kept_epochs(folder / run_folder.CHECKPOINT)
+    num_epochs = run_folder.done_epochs(folder)
     if not num_epochs:
         return "Stopped in the first epoch, so nothing was learned yet. The same command starts again."
     done = f"{num_epochs} of {config.epochs} epochs are done and kept in {folder}"
@@ -142,7 +143,7 @@ def _stopped(folder: Path, config: TrainConfig, pack: Callable[[], int] | None) 
 def _packed(folder: Path, pack: Callable[[], int]) -> str:
     try:
         return f" Until then {folder} can be judged and served as it was best, after epoch {pack()}."
-    except (ClassifierError, OSError) as error:
+    except (ClassifierError, OSError, SafetensorError, RuntimeError) as error:  # what was said before stays true
         return f" There is no artifact to judge or serve until then: {error}"
 
 

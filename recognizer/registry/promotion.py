@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
 
 from recognizer.registry.gate import GateResult, decide
@@ -41,6 +41,11 @@ def promote(version: ModelVersion, *, by: User | None, reason: str = "", force: 
         return _write(version, Promotion.Kind.FORCED, overruled, by=by, reason=reason)
 
 
+def may_promote(user: User | AnonymousUser) -> bool:
+    """Whether this person may promote what the gate lets through: the door to that is the list of versions."""
+    return user.has_perms(["registry.add_promotion", "registry.view_modelversion"])
+
+
 def may_force(user: User) -> bool:
     """Whether this person may promote what the gate refuses."""
     return user.has_perms(["registry.add_promotion", "registry.force_promotion"])
@@ -73,6 +78,12 @@ def previous_version(model: RegisteredModel) -> ModelVersion | None:
         else:
             stack.append(promotion.version)
     return stack[-2] if len(stack) > 1 else None
+
+
+def rolled_back_version(model: RegisteredModel) -> ModelVersion | None:
+    """The version that served until a rollback; None once another one was promoted since."""
+    newest = list(model.promotions.select_related("version__model").order_by("-pk")[:2])
+    return newest[1].version if len(newest) == 2 and newest[0].kind == Promotion.Kind.ROLLBACK else None
 
 
 def _write(version: ModelVersion, kind: Promotion.Kind, gate: GateResult, *, by: User | None, reason: str) -> Promotion:

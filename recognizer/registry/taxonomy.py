@@ -66,9 +66,12 @@ def fitting(names: Mapping[str, str]) -> dict[str, str]:
 
 
 def with_label_names(words: str, model: RegisteredModel) -> str:
-    """A stored sentence about this model, with the names of its labels in the reader's language."""
-    keys = keys_in(words)
-    return with_names(words, {label.key: label.name for label in model.labels.filter(key__in=keys)}) if keys else words
+    """A stored sentence about this model, with the names of its labels in the reader's language.
+
+    For many sentences prefetch the labels of the models: else each one reads them anew.
+    """
+    keys = set(keys_in(words))
+    return with_names(words, {one.key: one.name for one in model.labels.all() if one.key in keys}) if keys else words
 
 
 def key_of(name: str) -> str:

@@ -268,6 +268,15 @@ def test_one_click_rolls_back(client: Client, fruit: RegisteredModel):
     assert said(client.post(f"{address}roll-back/", follow=True)) == ["No version of fruit served before fruit v1."]
 
 
+def test_way_back_is_offered_to_who_may_look_at_the_model(client: Client, fruit: RegisteredModel):
+    row = judged(fruit, passed=True)
+    promote(row.candidate, by=None)
+    staff(client, *VIEW[:2], PROMOTE)
+
+    assert "Roll back to" not in client.get(f"{JUDGEMENTS}{row.pk}/change/").content.decode()
+    assert client.post(f"/admin/registry/registeredmodel/{fruit.pk}/roll-back/").status_code == 403
+
+
 def test_names_are_shown_as_text(client: Client, fruit: RegisteredModel):
     staff(client, *VIEW)
     Label.objects.filter(key="apple").update(names={"en": "<script>alert(1)</script>"})

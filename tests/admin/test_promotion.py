@@ -3,12 +3,14 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from recognizer.registry.models import ModelVersion, Promotion
-from tests.admin.rows import said, staff
+from recognizer.registry.promotion import promote, rollback
+from tests.admin.rows import labelled_version, said, staff
 from tests.registry_rows import promoted_version, registered_version
 
 pytestmark = pytest.mark.django_db
@@ -119,6 +121,25 @@ def test_first_version_is_promoted_from_every_page(client: Client) -> None:
     assert "It serves" in done.content.decode()
 
 
+@pytest.mark.parametrize("rights", [("registry.add_promotion",), ("registry.view_modelversion",)])
+def test_model_s_page_offers_nothing_that_is_refused(client: Client, rights: tuple[str, ...]) -> None:
+    version = registered_version("fruit")
+    staff(client, "registry.view_registeredmodel", *rights)
+
+    page = client.get(f"{MODELS}{version.model_id}/change/").content.decode()
+
+    assert "Promote fruit v1" not in page
+    link = f"{VERSIONS}{version.pk}/change/"
+    assert (f'href="{link}"' in page) == (client.get(link).status_code == 200)
+
+
+def test_version_s_page_has_no_button_for_who_may_only_look(client: Client) -> None:
+    version = registered_version("fruit")
+    staff(client, "registry.view_registeredmodel", "registry.view_modelversion")
+
+    assert "Promote fruit v1" not in client.get(f"{VERSIONS}{version.pk}/change/").content.decode()
+
+
 def test_way_forward_is_offered_after_a_rollback(client: Client) -> None:
     first = promoted_version("fruit")
     second = registered_version("fruit", number=2)
@@ -130,8 +151,21 @@ def test_way_forward_is_offered_after_a_rollback(client: Client) -> None:
 
     assert "No version served before fruit v1" in page
     assert f'href="{VERSIONS}{second.pk}/change/"' in page
-    assert "It served until" in page
+    assert "served until" in page
     assert "Promote fruit v2…" in page
+
+
+def test_way_back_stays_when_a_newer_version_comes(client: Client) -> None:
+    first = promoted_version("fruit")
+    promote(registered_version("fruit", number=2), by=None, force=True, reason="Newer.")
+    rollback(first.model, by=None)
+    third = registered_version("fruit", number=3)
+    staff(client, *ALLOWED)
+
+    page = client.get(f"{MODELS}{first.model_id}/change/").content.decode()
+    assert ("Promote fruit v2…" in page, "Promote fruit v3…" in page) == (True, True)
+    promote(third, by=None, force=True, reason="Newest.")
+    assert "Promote fruit v2…" not in client.get(f"{MODELS}{first.model_id}/change/").content.decode()
 
 
 def test_list_of_versions_says_which_serves(admin_client: Client) -> None:
@@ -145,16 +179,34 @@ def test_list_of_versions_says_which_serves(admin_client: Client) -> None:
 
 def test_list_of_models_takes_constant_queries(admin_client: Client) -> None:
     promoted_version("model-0")
-    few = num_queries(admin_client)
+    few = num_queries(admin_client, MODELS)
     for number in range(1, 9):
         promoted_version(f"model-{number}")
 
-    assert num_queries(admin_client) == few
+    assert num_queries(admin_client, MODELS) == few
     assert ModelVersion.objects.count() == 9
 
 
-def num_queries(client: Client) -> int:
-    client.get(MODELS)
+@pytest.mark.parametrize("address", ["/admin/registry/promotion/", f"{MODELS}{{}}/change/"])
+def test_gates_that_name_labels_take_constant_queries(admin_client: Client, address: str) -> None:
+    version = labelled_version()
+    with_gates(version, 2)
+    few = num_queries(admin_client, address.format(version.model_id))
+    with_gates(version, 9)
+
+    assert num_queries(admin_client, address.format(version.model_id)) == few
+    assert "9 of Banana are lost" in admin_client.get(address.format(version.model_id)).content.decode()
+
+
+def with_gates(version: ModelVersion, number: int) -> None:
+    for lost in range(1, number + 1):
+        gate = f"{lost} of {{banana}} are lost."
+        about = {"model": version.model, "version": version, "promoted_by": User.objects.get()}
+        Promotion.objects.create(kind=Promotion.Kind.FORCED, gate=gate, **about)
+
+
+def num_queries(client: Client, address: str) -> int:
+    client.get(address)
     with CaptureQueriesContext(connection) as captured:
-        assert client.get(MODELS).status_code == 200
+        assert client.get(address).status_code == 200
     return len(captured)

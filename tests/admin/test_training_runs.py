@@ -271,6 +271,19 @@ def test_list_needs_as_many_queries_for_many_runs(client: Client, snapshot: Data
     assert counts[0] == counts[1]
 
 
+@pytest.mark.parametrize("right", ["registry.add_promotion", "registry.view_modelversion"])
+def test_run_s_page_offers_nothing_that_is_refused(client: Client, snapshot: DatasetSnapshot, right: str):
+    version = registered_version("veg")
+    run = ended_run(ready_snapshot(version.model), candidate=version)
+    staff(client, VIEW, right)
+
+    shown = page(client, run)
+
+    assert "Promote veg v1" not in shown
+    link = f"/admin/registry/modelversion/{version.pk}/change/"
+    assert (f'href="{link}"' in shown) == (client.get(link).status_code == 200)
+
+
 def test_first_candidate_is_promoted_from_its_run(admin_client: Client, snapshot: DatasetSnapshot):
     version = registered_version("veg")
     run = ended_run(ready_snapshot(version.model), candidate=version)

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from classifier_core.artifact import load_artifact
@@ -17,7 +19,7 @@ from classifier_core.classifier import load_classifier
 from classifier_core.datasets.splits import Split, read_lists
 from classifier_core.engines import EngineSpec
 from classifier_core.errors import DatasetInvalid, TrainingFailed
-from classifier_core.training import finish, run_folder
+from classifier_core.training import finish, run_folder, runs
 from classifier_core.training.config import TrainConfig
 from classifier_core.training.materials import read_materials
 from classifier_core.training.network import build_preprocessing
@@ -283,16 +285,27 @@ def test_ctrl_c_leaves_a_run_that_goes_on(split, tmp_path, monkeypatch):
         append(folder, figures)
 
     monkeypatch.setattr(run_folder, "append_log", interrupted)
-    with pytest.raises(TrainingFailed, match=r"1 of 3 epochs are done and kept in .*the same command goes on") as stop:
+    with pytest.raises(TrainingFailed, match=r"2 of 3 epochs are done and kept in .*the same command goes on") as stop:
         train(tiny(), split, tmp_path / "run", packaging=Packaging(when_stopped=True))
     assert "can be judged and served as it was best, after epoch 2" in str(stop.value)
     artifact = load_artifact(tmp_path / "run" / "artifact")
-    assert artifact.provenance["interrupted_at_epoch"] == 1
+    assert artifact.provenance["interrupted_at_epoch"] == 2
     assert artifact.load_known_rule() is None
     monkeypatch.undo()
     result = train(tiny(), split, tmp_path / "run")
     assert result.figures["epochs"] == 3
     assert "interrupted_at_epoch" not in result.artifact.provenance
+
+
+@pytest.mark.parametrize("error", [SafetensorError("half a file"), RuntimeError("out of memory")])
+def test_ctrl_c_says_how_it_goes_on_when_packing_fails(split, tmp_path, monkeypatch, error):
+    def interrupted(folder, learning):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "save_checkpoint", interrupted)
+    monkeypatch.setattr(runs, "pack_best", Mock(side_effect=error))
+    with pytest.raises(TrainingFailed, match=f"1 of 1 .* goes on from there.* no artifact .*: {error}"):
+        train(tiny(epochs=1), split, tmp_path / "run", packaging=Packaging(when_stopped=True))
 
 
 def test_damaged_checkpoint_is_said_so(split, tmp_path, done):

@@ -199,6 +199,17 @@ def test_zip_is_changed_in_a_new_folder(tmp_path: Path, packed: Path) -> None:
     assert packed.read_bytes() == before
 
 
+@pytest.mark.parametrize("limits", [(), ("--most", 1, "--least", 2)])
+def test_refused_limits_leave_no_copy(tmp_path: Path, packed: Path, limits: tuple[object, ...]) -> None:
+    out = tmp_path / "out"
+
+    with pytest.raises(CommandError, match="--least"):
+        dataset("balance", packed, *limits, "--out", out, "--apply")
+
+    assert not out.exists()
+    dataset("balance", packed, "--most", 1, "--out", out, "--apply")  # as it is corrected
+
+
 def test_csv_is_cleaned_and_balanced_in_a_new_folder(tmp_path: Path) -> None:
     write_folder(tmp_path / "all", {"x": 6})
     (tmp_path / "labels.csv").write_text("".join(f"all/x/00{n}.png,{'a' if n < 4 else 'b'}\n" for n in range(6)))

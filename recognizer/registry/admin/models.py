@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from recognizer.registry.admin.asking import Question, ask, is_answered
 from recognizer.registry.admin.history import HistoryAdmin, HistoryInline, LoggedAdmin, StaffRequest
 from recognizer.registry.models import REPORT_LIFETIME, LoadedVersion, ModelVersion, Promotion, RegisteredModel
-from recognizer.registry.promotion import PromotionRefused, previous_version, rollback
+from recognizer.registry.promotion import PromotionRefused, may_promote, previous_version, rollback, rolled_back_version
 from recognizer.registry.taxonomy import with_label_names
 
 
@@ -66,7 +66,8 @@ class PromotionInline(HistoryInline):
         return with_label_names(promotion.gate, promotion.version.model)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Promotion]:
-        return super().get_queryset(request).select_related("version__model", "promoted_by")  # type: ignore[no-any-return]
+        rows: QuerySet[Promotion] = super().get_queryset(request).select_related("version__model", "promoted_by")
+        return rows.prefetch_related("version__model__labels")  # gates name them
 
 
 @admin.register(RegisteredModel)
@@ -89,8 +90,8 @@ class RegisteredModelAdmin(LoggedAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         row = self.get_object(request, object_id)
-        may_promote = self.has_promote_permission(request)
-        drawn = {"may_promote": may_promote, **_drawn(row)} if row else {}
+        may = {"may_promote": may_promote(request.user), "may_roll_back": self.has_promote_permission(request)}
+        drawn = {**may, **_drawn(row)} if row else {}
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **drawn})
 
     @method_decorator(require_POST)
@@ -143,17 +144,22 @@ class RegisteredModelAdmin(LoggedAdmin):
 
 
 def _drawn(model: RegisteredModel) -> dict[str, Any]:
-    """What serves, what served before it, and the newest version where that is newer still."""
+    """What serves, what served before it, and what may serve next."""
     serving = model.desired_version()
-    newest = model.versions.filter(removed_artifact=None).order_by("-number").first()
-    is_newer = newest is not None and (serving is None or newest.number > serving.number)
     return {
         "serving": serving,
         "is_first": serving is None,
         "previous": previous_version(model),
-        "newer": newest if is_newer else None,
-        "served_until": _served_until(model, newest) if is_newer and newest else None,
+        "candidates": [(version, _served_until(model, version)) for version in _candidates(model, serving)],
     }
+
+
+def _candidates(model: RegisteredModel, serving: ModelVersion | None) -> list[ModelVersion]:
+    """The newest version where it is newer than what serves, and the one that was rolled back."""
+    newest = model.versions.filter(removed_artifact=None).order_by("-number").first()
+    is_newer = newest is not None and (serving is None or newest.number > serving.number)
+    found = [newest if is_newer else None, rolled_back_version(model)]
+    return [version for version in dict.fromkeys(found) if version and not version.is_removed]
 
 
 def _served_until(model: RegisteredModel, version: ModelVersion) -> datetime | None:

@@ -19,7 +19,7 @@ from recognizer.registry.admin.models import ReasonForm
 from recognizer.registry.admin.served import served_urls
 from recognizer.registry.admin.timings import timings_drawn
 from recognizer.registry.models import Evaluation, ModelVersion, Promotion
-from recognizer.registry.promotion import PromotionRefused, promote
+from recognizer.registry.promotion import PromotionRefused, may_promote, promote
 from recognizer.registry.taxonomy import with_label_names
 
 SERVES = SafeString('<span class="rz-chip rz-good">serves</span>')
@@ -97,7 +97,7 @@ class ModelVersionAdmin(HistoryAdmin):
             "serves": row is not None and serving == row,
             "is_first": serving is None,
             "may_judge": is_other and serving is not None and request.user.has_perm("registry.add_judgement"),
-            "may_promote": is_other and self.has_promote_permission(request),
+            "may_promote": is_other and may_promote(request.user),
         }
         if row and request.user.has_perm("registry.view_judgement"):
             newest = row.judgements.select_related("candidate__model", "serving__model")
@@ -202,6 +202,10 @@ class PromotionAdmin(HistoryAdmin):
     @admin.display(description="Gate", ordering="gate")
     def gate_shown(self, promotion: Promotion) -> str:
         return with_label_names(promotion.gate, promotion.version.model)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Promotion]:
+        rows: QuerySet[Promotion] = super().get_queryset(request)
+        return rows.prefetch_related("version__model__labels")  # gates name them
 
     def get_urls(self) -> list[URLPattern]:
         return [*served_urls(), *super().get_urls()]

@@ -66,7 +66,7 @@ def draw(request: HttpRequest, row: Judgement) -> dict[str, Any]:
         "is_open": row.passed and not outdated,
         "may_force": may_promote and may_force(user) and not (row.passed and not outdated),
         "may_judge": user.has_perm("registry.add_judgement"),
-        "may_roll_back": user.has_perm("registry.add_promotion"),
+        "may_roll_back": user.has_perms(["registry.add_promotion", "registry.view_registeredmodel"]),
         "rules": [(_outcome_chip(one), one["rule"], with_names(one["words"], names)) for one in row.rules],
         "figures": list(_figures(row.figures)),
         "classes": [_class_row(one, names) for one in shown_classes(classes)],

@@ -26,6 +26,7 @@ from recognizer.predictions.admin import cells
 from recognizer.predictions.admin.cells import MomentCell
 from recognizer.registry.admin.history import HistoryAdmin, StaffRequest, percent
 from recognizer.registry.models import ModelVersion, Promotion
+from recognizer.registry.promotion import may_promote
 from recognizer.storage import reachable
 from recognizer.training import run_asking
 from recognizer.training.admin.curves import draw_charts
@@ -265,8 +266,7 @@ def _may_change(request: HttpRequest) -> bool:
 
 
 def _may_promote_first(request: HttpRequest, candidate: ModelVersion) -> bool:
-    rights = ("registry.add_promotion", "registry.view_modelversion")
-    return request.user.has_perms(rights) and not candidate.is_removed and candidate.model.desired_version() is None
+    return may_promote(request.user) and not candidate.is_removed and candidate.model.desired_version() is None
 
 
 def _to_page(run: TrainingRun) -> HttpResponseRedirect:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import prefetch_related_objects
 
 from classifier_core.errors import ClassifierError, EngineUnavailable
 from classifier_core.hardware import describe_hardware
@@ -77,6 +78,7 @@ class Command(BaseCommand):
         for version in model.versions.all():
             for line in _described(version):
                 self.stdout.write(f"  {line}")
+        prefetch_related_objects([model], "labels")
         for promotion in model.promotions.select_related("version"):
             words = with_label_names(f"{promotion.gate} {promotion.reason}".strip(), model)
             self.stdout.write(f"  {promotion.created_at:%Y-%m-%d %H:%M} {promotion.kind} {promotion.version}: {words}")

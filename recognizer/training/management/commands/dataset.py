@@ -70,6 +70,8 @@ class Command(BaseCommand):
 
         min_labels = 1 if options.get("model") else 2  # one class can be added to those that a model has
         with in_a_sentence(), open_dataset(data, min_labels=min_labels) as dataset:
+            if verb == "balance":
+                _check_limits(options["most"], options["least"])  # before minutes of copying
             subject = self._changeable(data, dataset, **options) if verb in CHANGES else (data, dataset)
             verbs[verb](*subject, **options)
 
@@ -137,10 +139,6 @@ class Command(BaseCommand):
     ) -> None:
         from classifier_core.datasets.changes import plan_capping, plan_oversampling
 
-        if most is None and least is None:
-            raise DatasetInvalid("Say how many photos a class may have: --most, --least, or both.")
-        if most is not None and least is not None and least > most:
-            raise DatasetInvalid(f"--least {least} is above --most {most}. Give a --least of at most {most}.")
         if least is not None:
             self._copy(plan_oversampling(dataset, least=least), dataset, **options)
         if most is not None:
@@ -341,6 +339,13 @@ def _aspect(text: str) -> float:
     if not (value == 0 or value >= 1):
         raise ArgumentTypeError("must be 1 or more, such as 2 for twice as long as wide; 0 for any")
     return value
+
+
+def _check_limits(most: int | None, least: int | None) -> None:
+    if most is None and least is None:
+        raise DatasetInvalid("Say how many photos a class may have: --most, --least, or both.")
+    if most is not None and least is not None and least > most:
+        raise DatasetInvalid(f"--least {least} is above --most {most}. Give a --least of at most {most}.")
 
 
 def _existing_split(dataset: "Dataset", folder: Path | None) -> "Split | None":
