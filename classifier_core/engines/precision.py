@@ -66,6 +66,11 @@ def judge_parity(artifact: Artifact, spec: EngineSpec) -> ParityVerdict:
     return "passed" if is_equal_enough(parity) else "failed"
 
 
+def answers_alike(artifact: Artifact, spec: EngineSpec) -> bool:
+    """Whether this spec was measured to answer like torch in float32, or is that."""
+    return judge_parity(artifact, spec) in ("reference", "passed")
+
+
 def _judge_export(artifact: Artifact) -> ParityVerdict:
     try:
         figures = load_graph(artifact).parity.values()

@@ -10,14 +10,12 @@ from django.db import DatabaseError
 
 from classifier_core.artifact import Artifact
 from classifier_core.engines import Device, EngineName, EngineSpec, Precision, usual_engine
-from classifier_core.engines.precision import ParityVerdict, choose_spec, judge_parity
+from classifier_core.engines.precision import answers_alike, choose_spec
 from classifier_core.engines.timing import Configuration, Timing, fastest
 from classifier_core.hardware import describe_hardware
 from recognizer.database import lacks_tables
 from recognizer.registry.models import EngineTiming
 from recognizer.registry.timing_models import EngineTimingQuerySet
-
-AS_GOOD: tuple[ParityVerdict, ...] = ("reference", "passed")
 
 
 def chosen_spec(artifact: Artifact) -> EngineSpec:
@@ -35,7 +33,7 @@ def chosen_configuration(artifact: Artifact) -> Configuration:
     rows = list(timings_here(artifact.sha256))
     specs = {configuration_of(row).spec for row in rows}
     # Judged now, not when it was timed: photos may have said otherwise since.
-    equal = {spec for spec in specs if judge_parity(artifact, spec) in AS_GOOD}
+    equal = {spec for spec in specs if answers_alike(artifact, spec)}
     timings = [Timing(configuration_of(row), row.images_per_second, row.image_ms) for row in rows]
     return fastest(timings, usual_configuration(artifact), lambda one: one.spec in equal and is_allowed(one))
 

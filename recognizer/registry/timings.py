@@ -1,6 +1,7 @@
 """Time the versions on this machine, and keep what was found."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import cast
 
 from django.conf import settings
@@ -96,11 +97,5 @@ def _keep(version: ModelVersion, artifact: Artifact, timing: Timing) -> None:
 
 
 def _columns(configuration: Configuration) -> dict[str, str | int]:
-    spec = configuration.spec
-    return {
-        "engine": spec.engine,
-        "device": spec.device,
-        "precision": spec.precision,
-        "num_threads": configuration.num_threads,
-        "batch_size": configuration.batch_size,
-    }
+    sizes = {"num_threads": configuration.num_threads, "batch_size": configuration.batch_size}
+    return {**asdict(configuration.spec), **sizes}

@@ -14,7 +14,7 @@ import numpy as np
 from classifier_core.artifact import Artifact
 from classifier_core.classifier import Classification, Classifier, load_classifier
 from classifier_core.engines import EngineOutput, join_outputs
-from classifier_core.engines.precision import judge_parity
+from classifier_core.engines.precision import answers_alike
 from classifier_core.engines.timing import Configuration
 from classifier_core.errors import ClassifierError
 from classifier_core.preprocessing import Pixels
@@ -83,7 +83,7 @@ def enter_both(candidate: ModelVersion, serving: ModelVersion, current: Mapping[
 def shared_configuration(candidate: Artifact, serving: Artifact) -> Configuration:
     """As the serving version runs; in the plain precision where nobody measured that the candidate answers alike so."""
     as_served = chosen_configuration(serving)
-    is_measured = judge_parity(candidate, as_served.spec) in ("reference", "passed")
+    is_measured = answers_alike(candidate, as_served.spec)
     if is_measured or as_served.spec == usual_spec(candidate):
         return as_served
     return replace(as_served, spec=named_spec())

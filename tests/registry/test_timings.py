@@ -70,7 +70,9 @@ def test_what_photos_say_now_counts_more_than_when_it_was_timed(
 ):
     timed(version, 100)
     timed(version, 900, precision="bfloat16", parity=UNMEASURED)
-    monkeypatch.setattr(configurations, "judge_parity", lambda _, spec: now if spec == BFLOAT16 else "passed")
+    monkeypatch.setattr(
+        "classifier_core.engines.precision.judge_parity", lambda _, spec: now if spec == BFLOAT16 else "passed"
+    )
 
     assert chosen(version).spec == serves
 
@@ -101,7 +103,7 @@ def test_what_the_operator_names_is_not_overruled(
     value: str | int,
     faster: dict[str, Any],
 ):
-    monkeypatch.setattr(configurations, "judge_parity", lambda *_: "passed")
+    monkeypatch.setattr("classifier_core.engines.precision.judge_parity", lambda *_: "passed")
     settings.RECOGNIZER_BATCH_SIZE = 2
     timed(version, 100)
     timed(version, 900, **faster)

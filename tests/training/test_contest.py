@@ -37,7 +37,7 @@ def test_candidate_runs_as_the_serving_version(
     fastest: dict[str, Any],
     shared: EngineSpec,
 ):
-    monkeypatch.setattr(configurations, "judge_parity", lambda *_: "passed")  # of what serves
+    monkeypatch.setattr(configurations, "answers_alike", lambda *_: True)  # of what serves
     serving, loaded = fruit.desired_version(), []
     timed(serving, 100)
     timed(serving, 900, **fastest)
