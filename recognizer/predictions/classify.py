@@ -20,7 +20,7 @@ from recognizer.predictions import blobs, doorbell
 from recognizer.predictions.answers import pack
 from recognizer.predictions.models import Prediction
 from recognizer.registry import idle, waking
-from recognizer.registry.configurations import most_at_once, num_threads
+from recognizer.registry.configurations import most_in_work, num_threads
 from recognizer.registry.serving import ServingVersion, serving_version
 
 log = structlog.get_logger(__name__)
@@ -52,36 +52,51 @@ class Outcome:
 
 
 Running = dict[Future[list[Outcome]], int]  # and how many images are in each
+Loads = list[Future[None]]  # of resting models that are asked for
 
 
 def classify(claim: Claim, *, until: float) -> None:
     """Claim and answer until nothing waits, or time.monotonic() passes `until`."""
     running: Running = {}
+    ended: list[Outcome] = []
     try:
         while True:
-            batch = _claim_more(claim, running, until=until)
+            batch, loads = _store_and_claim(ended, claim, running, until=until)
             running |= _start(batch)
-            if not batch and not running:
+            if not batch and not running and not loads:
                 return
             is_alone = any(prediction.attempts > 1 for prediction in batch)
-            _finish(running, seconds=None if is_alone or time.monotonic() > until else LOOK_SECONDS)
+            ended = _finish(running, loads, seconds=None if is_alone or time.monotonic() > until else LOOK_SECONDS)
     finally:
         wait(running)  # after an error too: what runs on unseen would run beside a row that must be alone
 
 
-def _claim_more(claim: Claim, running: Running, *, until: float) -> list[Prediction]:
-    """Rows of models that are in memory. With nothing else to do this waits for one that comes back."""
-    room = most_at_once() - sum(running.values())
-    while room > 0 and time.monotonic() < until:
-        loads = _wake_wanted()
-        batch = claim(room, alone=not running, without=[*idle.resting])
-        if batch or running or not loads:
-            return batch
-        wait(loads, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
-    return []
+def _store_and_claim(
+    ended: list[Outcome], claim: Claim, running: Running, *, until: float
+) -> tuple[list[Prediction], Loads]:
+    """Store what ended and claim what comes next: one commit for both. Then tell who waits for an answer."""
+    if not ended:  # a look for more takes no lock
+        return _claim_more(claim, running, until=until)
+    with transaction.atomic():
+        stored = [outcome.prediction for outcome in ended if _record(outcome)]
+        claimed = _claim_more(claim, running, until=until)
+    # A row that a later attempt owns is announced too: that one may have ended before anybody listened.
+    unknown = {outcome.prediction.pk: "" for outcome in ended}
+    doorbell.announce(unknown | {prediction.pk: pack(prediction) for prediction in stored})
+    return claimed
 
 
-def _wake_wanted() -> list[Future[None]]:
+def _claim_more(claim: Claim, running: Running, *, until: float) -> tuple[list[Prediction], Loads]:
+    """Rows of models that are in memory, and with nothing else to do the loads of models that come back."""
+    room = most_in_work() - sum(running.values())
+    if room <= 0 or time.monotonic() >= until:
+        return [], []
+    loads = _wake_wanted()
+    batch = claim(room, alone=not running, without=[*idle.resting])
+    return batch, [] if batch or running else loads
+
+
+def _wake_wanted() -> Loads:
     """The loads of the resting models that are asked for. They run beside what others answer."""
     resting = [*idle.resting]
     return waking.wake(Prediction.objects.models_that_wait(resting)) if resting else []
@@ -94,8 +109,9 @@ def _start(batch: list[Prediction]) -> Running:
         version = serving_version(batch[0].model_id)
     except ClassifierError:
         log.exception("no version to answer with", size=len(batch))
-        _store([Outcome(prediction, error=MODEL_FAILED) for prediction in batch])
-        return {}
+        failed: Future[list[Outcome]] = Future()
+        failed.set_result([Outcome(prediction, error=MODEL_FAILED) for prediction in batch])
+        return {failed: len(batch)}
     except (OSError, MemoryError):
         # Files or memory may be there soon: the rows are left to their lease, and to the attempts that they have left.
         log.exception("the model cannot be loaded now, trying again soon", size=len(batch))
@@ -105,25 +121,18 @@ def _start(batch: list[Prediction]) -> Running:
     return {_jobs.submit(_run, part, version): len(part) for part in parts}
 
 
-def _finish(running: Running, *, seconds: float | None) -> None:
-    """Wait for a job, at most so long, and store what has ended. None: wait for all of them."""
+def _finish(running: Running, loads: Loads, *, seconds: float | None) -> list[Outcome]:
+    """Wait for a job, or a load where no job runs, at most so long; what has ended. None: wait for all jobs."""
+    if not running:
+        wait(loads, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
+        return []
     done = wait(running, timeout=seconds, return_when=FIRST_COMPLETED if seconds else ALL_COMPLETED).done
     if done and len(running) - len(done) > _num_threads:
         # All threads still have something to do: the next answer can share a transaction with this one.
         done |= wait(running.keys() - done, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED).done
     for job in done:
         del running[job]
-    _store([outcome for job in done for outcome in job.result()])
-
-
-def _store(outcomes: list[Outcome]) -> None:
-    if not outcomes:
-        return
-    with transaction.atomic():
-        stored = [outcome.prediction for outcome in outcomes if _record(outcome)]
-    # A row that a later attempt owns is announced too: that one may have ended before anybody listened.
-    unknown = {outcome.prediction.pk: "" for outcome in outcomes}
-    doorbell.announce(unknown | {prediction.pk: pack(prediction) for prediction in stored})
+    return [outcome for job in done for outcome in job.result()]
 
 
 def _record(outcome: Outcome) -> bool:

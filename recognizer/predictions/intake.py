@@ -180,7 +180,8 @@ def insert_or_lock(blob: Blob) -> bool:
 
 
 _insert_blob = Insert(Blob, skip_existing=True)
-_insert_images, _insert_predictions, _insert_keys = Insert(UploadedImage), Insert(Prediction), Insert(IdempotencyKey)
+_insert_images, _insert_keys = Insert(UploadedImage), Insert(IdempotencyKey)
+_insert_predictions = Insert(Prediction, given=("id", "image", "user", "visitor", "model", "top_k", "created_at"))
 _uploads = GroupCommit(_store)
 
 

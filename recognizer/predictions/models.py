@@ -166,8 +166,14 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
         """
         if not self.has_pending(without=without):
             return []
-        with transaction.atomic():
-            return [row for row in self._next_batch(limit, alone=alone, without=without) if row.start(lease)]
+        with transaction.atomic(savepoint=False):
+            batch = self._next_batch(limit, alone=alone, without=without)
+            return batch if batch and self._start(batch, lease) else []
+
+    def _start(self, batch: list["Prediction"], lease: timedelta) -> bool:
+        """Count one more attempt of each, ours. They are locked, pending, and were tried equally often."""
+        at, values = now(), {"status": Prediction.Status.RUNNING, "attempts": batch[0].attempts + 1}
+        return _store_start.run_all(batch, started_at=at, lease_until=at + lease, **values) == len(batch)
 
     def _next_batch(self, limit: int, *, alone: bool, without: Collection[int]) -> list["Prediction"]:
         with connection.cursor() as cursor:
@@ -319,13 +325,6 @@ class Prediction(models.Model):
     def total_ms(self) -> float | None:
         """From the upload to the answer, in milliseconds."""
         return _milliseconds(self.created_at, self.finished_at)
-
-    def start(self, lease: timedelta) -> bool:
-        """Count one more attempt, ours. False means the row is not pending any more."""
-        at = now()
-        return _store_start.run(
-            self, status=self.Status.RUNNING, attempts=self.attempts + 1, started_at=at, lease_until=at + lease
-        )
 
     def succeed(self, *, scores: Sequence[tuple[str, float]], version: ModelVersion, **answer: Any) -> bool:
         """Store the answer. False means a later attempt owns the row now."""

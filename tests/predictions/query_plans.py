@@ -33,7 +33,7 @@ def sent_statements() -> Iterator[list[Statement]]:
     sent: list[Statement] = []
 
     def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-        sent.append(Statement(sql.strip(), params))
+        sent.append(Statement(sql.strip(), params[0] if many else params))
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(note):
