@@ -7,11 +7,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils.timezone import now
 
 from classifier_core.preprocessing import Preprocessing
-from recognizer.predictions import blobs, tasks
+from recognizer.predictions import blobs, doorbell, tasks
 from recognizer.predictions.answers import WRITTEN_BY_WORKER, pack, unpack
 from recognizer.predictions.classify import classify
 from recognizer.predictions.models import MAX_ATTEMPTS, Owner, Prediction
@@ -191,6 +191,26 @@ def test_unforeseen_error_leaves_one_row_to_its_lease(fruit: RegisteredModel, mo
     assert {after(row).status for row in good} == {Status.SUCCEEDED}
     assert after(bad).status == Status.RUNNING
     assert after(bad).lease_until
+
+
+def test_answer_is_announced_only_once_it_is_stored(fruit: RegisteredModel, monkeypatch: pytest.MonkeyPatch):
+    announced: dict[uuid.UUID, str] = {}
+    monkeypatch.setattr(doorbell, "announce", announced.update)
+    row = upload(owner=OWNER)
+    batches = iter([tasks._claim(1, alone=True, without=[])])
+
+    def claim(_limit: int, **_: object) -> list[Prediction]:
+        if batch := next(batches, None):
+            return batch
+        raise OperationalError("gone")  # beside the answer, in its transaction
+
+    with pytest.raises(OperationalError):
+        classify(claim, until=time.monotonic() + 10)
+    assert (announced, after(row).status) == ({}, Status.RUNNING)
+
+    lose_leases()
+    work()
+    assert (list(announced), after(row).status, after(row).attempts) == ([row.pk], Status.SUCCEEDED, 2)
 
 
 def test_model_that_does_not_load_keeps_no_other_waiting(fruit: RegisteredModel):

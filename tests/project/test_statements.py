@@ -41,6 +41,15 @@ def test_insert_stores_each_field():
     assert fields_of(UploadedImage.objects.get()) == fields_of(image)
 
 
+def test_insert_reads_given_fields_and_gives_the_others_their_defaults():
+    row = prediction(top_k=7, attempts=3, label="unread", started_at=now())
+    Insert(Prediction, given=("id", "image", "user", "visitor", "model", "top_k", "created_at")).run(row)
+
+    stored = Prediction.objects.get()
+    new = Prediction(id=row.id, visitor=row.visitor, model=row.model, top_k=7, created_at=row.created_at)
+    assert fields_of(stored) == fields_of(new)
+
+
 def test_insert_of_many_and_of_none():
     assert Insert(Blob).run(blob("a" * 64), blob("b" * 64)) == 2
     Insert(Blob).run()
@@ -85,3 +94,15 @@ def test_update_may_change_what_names_the_row():
     assert update.run(row, status="running", attempts=1)
     assert not update.run(row, status="running", attempts=2)
     assert (Prediction.objects.get().attempts, row.attempts) == (1, 1)
+
+
+def test_update_of_several_rows_counts_those_that_took_the_values():
+    update = Update(Prediction, fields=["status", "attempts"], unchanged=["attempts"], required={"status": "pending"})
+    rows = [prediction() for _ in range(3)]
+    for row in rows:
+        row.save()
+
+    assert update.run_all(rows[:2], status="running", attempts=1) == 2
+    assert [row.attempts for row in rows] == [1, 1, 0]
+    assert update.run_all(rows, status="running", attempts=1) < 3
+    assert [row.attempts for row in rows] == [1, 1, 0]
