@@ -25,9 +25,10 @@ PLAIN = (BooleanField, CharField, FloatField, IntegerField, TextField)
 
 
 class Insert:
-    """INSERT of whole rows of one model whose keys are made before they are stored.
+    """INSERT of rows of one model whose keys are made before they are stored.
 
-    With `given`, the rows are read for these fields alone: all others are new, and get their defaults.
+    With `given`, the rows are read for these fields alone. All others get the model's defaults, the same ones each
+    time: name a field whose default is a moment or a key.
     """
 
     def __init__(self, model: type[Model], *, given: Sequence[str] = (), skip_existing: bool = False) -> None:
@@ -51,30 +52,30 @@ class Insert:
         return [field for field in self._model._meta.concrete_fields if not isinstance(field, AutoField)]
 
     @cached_property
-    def _read_fields(self) -> list[Field[Any, Any]]:
+    def _given_fields(self) -> list[Field[Any, Any]]:
         return _named_fields(self._model, self._given) if self._given else self._fields
 
     @cached_property
-    def _new_fields(self) -> list[Field[Any, Any]]:
-        return [field for field in self._fields if field not in self._read_fields]
+    def _default_fields(self) -> list[Field[Any, Any]]:
+        return [field for field in self._fields if field not in self._given_fields]
 
     @cached_property
     def _read(self) -> list[tuple[str, Prepare]]:
-        return [(field.attname, _prepare(field)) for field in self._read_fields]
+        return [(field.attname, _prepare(field)) for field in self._given_fields]
 
     @cached_property
     def _defaults(self) -> list[Any]:
-        return [_prepare(field)(field.get_default(), connection) for field in self._new_fields]
+        return [_prepare(field)(field.get_default(), connection) for field in self._default_fields]
 
     @cached_property
     def _sql(self) -> str:
-        columns = _columns([*self._read_fields, *self._new_fields])
+        columns = _columns([*self._given_fields, *self._default_fields])
         places = ", ".join(["%s"] * len(columns))
         return f"INSERT INTO {_table(self._model)} ({', '.join(columns)}) VALUES ({places}){self._ending}"  # noqa: S608
 
 
 class Update:
-    """UPDATE of some fields of one row, as long as others are what the caller knows or requires."""
+    """UPDATE of some fields of a row, as long as others are what the caller knows or requires."""
 
     def __init__(
         self, model: type[Model], *, fields: Sequence[str], unchanged: Sequence[str], required: Mapping[str, Any]
@@ -115,10 +116,6 @@ class Update:
         return _named_fields(self._model, self._names)
 
     @cached_property
-    def _fence(self) -> list[Field[Any, Any]]:
-        return _named_fields(self._model, [*self._unchanged, *self._required])
-
-    @cached_property
     def _new(self) -> list[tuple[str, str, Prepare]]:
         return [(field.name, field.attname, _prepare(field)) for field in self._fields]
 
@@ -134,7 +131,8 @@ class Update:
     @cached_property
     def _sql(self) -> str:
         values = ", ".join(f"{column} = %s" for column in _columns(self._fields))
-        fence = " AND ".join(f"{column} = %s" for column in _columns(self._fence))
+        fence_fields = _named_fields(self._model, [*self._unchanged, *self._required])
+        fence = " AND ".join(f"{column} = %s" for column in _columns(fence_fields))
         return f"UPDATE {_table(self._model)} SET {values} WHERE {fence}"  # noqa: S608
 
 

@@ -57,8 +57,8 @@ class OpenVINOEngine:
         with self._request() as request:
             # Not infer([picture]): to find out what was passed takes it half a millisecond.
             request.set_input_tensor(ov.Tensor(picture, shared_memory=True))
-            # In this thread; start_async() and wait() would hand it to another and back.
-            request.infer(share_outputs=True)
+            request.start_async()
+            request.wait()
             # Copied, because the next run reuses the buffers.
             return {name: request.get_output_tensor(place).data.copy() for place, name in enumerate(self._names)}
 

@@ -61,9 +61,11 @@ def classify(claim: Claim, *, until: float) -> None:
     ended: list[Outcome] = []
     try:
         while True:
-            batch, loads = _store_and_claim(ended, claim, running, until=until)
-            running |= _start(batch)
-            if not batch and not running and not loads:
+            loads = _wake_wanted()
+            stored, batch = _store_and_claim(ended, claim, running, until=until)
+            running |= _start(batch)  # before anything that may fail or wait: the rows are ours
+            _announce(ended, stored)
+            if not batch and not running and (not loads or time.monotonic() > until):
                 return
             is_alone = any(prediction.attempts > 1 for prediction in batch)
             ended = _finish(running, loads, seconds=None if is_alone or time.monotonic() > until else LOOK_SECONDS)
@@ -73,27 +75,28 @@ def classify(claim: Claim, *, until: float) -> None:
 
 def _store_and_claim(
     ended: list[Outcome], claim: Claim, running: Running, *, until: float
-) -> tuple[list[Prediction], Loads]:
-    """Store what ended and claim what comes next: one commit for both. Then tell who waits for an answer."""
+) -> tuple[list[Prediction], list[Prediction]]:
+    """Store what ended and claim what comes next, in one commit: the rows that were stored, and those that are ours."""
     if not ended:  # a look for more takes no lock
-        return _claim_more(claim, running, until=until)
+        return [], _claim_more(claim, running, until=until)
     with transaction.atomic():
         stored = [outcome.prediction for outcome in ended if _record(outcome)]
-        claimed = _claim_more(claim, running, until=until)
-    # A row that a later attempt owns is announced too: that one may have ended before anybody listened.
-    unknown = {outcome.prediction.pk: "" for outcome in ended}
-    doorbell.announce(unknown | {prediction.pk: pack(prediction) for prediction in stored})
-    return claimed
+        return stored, _claim_more(claim, running, until=until)
 
 
-def _claim_more(claim: Claim, running: Running, *, until: float) -> tuple[list[Prediction], Loads]:
-    """Rows of models that are in memory, and with nothing else to do the loads of models that come back."""
+def _announce(ended: list[Outcome], stored: list[Prediction]) -> None:
+    if ended:
+        # A row that a later attempt owns is announced too: that one may have ended before anybody listened.
+        unknown = {outcome.prediction.pk: "" for outcome in ended}
+        doorbell.announce(unknown | {prediction.pk: pack(prediction) for prediction in stored})
+
+
+def _claim_more(claim: Claim, running: Running, *, until: float) -> list[Prediction]:
+    """Rows of models that are in memory."""
     room = most_in_work() - sum(running.values())
     if room <= 0 or time.monotonic() >= until:
-        return [], []
-    loads = _wake_wanted()
-    batch = claim(room, alone=not running, without=[*idle.resting])
-    return batch, [] if batch or running else loads
+        return []
+    return claim(room, alone=not running, without=[*idle.resting])
 
 
 def _wake_wanted() -> Loads:
@@ -122,7 +125,7 @@ def _start(batch: list[Prediction]) -> Running:
 
 
 def _finish(running: Running, loads: Loads, *, seconds: float | None) -> list[Outcome]:
-    """Wait for a job, or a load where no job runs, at most so long; what has ended. None: wait for all jobs."""
+    """Wait for a job, at most so long, and give what has ended; None: for all jobs. Where none runs, for a load."""
     if not running:
         wait(loads, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
         return []

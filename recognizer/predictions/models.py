@@ -132,7 +132,7 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
         return self.filter(asked, score__isnull=False)
 
     def has_pending(self, *, without: Collection[int] = ()) -> bool:
-        """Whether anything waits, beside rows of these models: one look, without a transaction, a lock on SQLite."""
+        """Whether anything waits, beside rows of these models: one look, which needs no lock on SQLite."""
         return self.count_pending(1, without=without) > 0
 
     def has_unfinished(self) -> bool:
@@ -160,7 +160,7 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
     ) -> list["Prediction"]:
         """Take up to `limit` pending rows of one model, oldest first; none of the models that it is to do `without`.
 
-        The attempt is counted here, in a committed UPDATE, before anything that could kill the process. A row that was
+        The attempt is counted here. Commit before anything that could kill the process. A row that was
         tried before comes with nobody beside it, so that it cannot take neighbours down again; it stays where it is
         when the caller has others in work, that is, not `alone`.
         """
@@ -168,12 +168,15 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
             return []
         with transaction.atomic(savepoint=False):
             batch = self._next_batch(limit, alone=alone, without=without)
-            return batch if batch and self._start(batch, lease) else []
+            if batch:
+                self._start(batch, lease)
+            return batch
 
-    def _start(self, batch: list["Prediction"], lease: timedelta) -> bool:
+    def _start(self, batch: list["Prediction"], lease: timedelta) -> None:
         """Count one more attempt of each, ours. They are locked, pending, and were tried equally often."""
         at, values = now(), {"status": Prediction.Status.RUNNING, "attempts": batch[0].attempts + 1}
-        return _store_start.run_all(batch, started_at=at, lease_until=at + lease, **values) == len(batch)
+        if _store_start.run_all(batch, started_at=at, lease_until=at + lease, **values) != len(batch):
+            raise RuntimeError("A locked row was changed. Nothing is claimed.")
 
     def _next_batch(self, limit: int, *, alone: bool, without: Collection[int]) -> list["Prediction"]:
         with connection.cursor() as cursor:

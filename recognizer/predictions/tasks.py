@@ -22,7 +22,7 @@ from recognizer.supervisor.orphans import die_with_parent
 log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=15)
-BATCH_SECONDS = 10  # the longest a batch may take; shorter than the lease, or two workers answer one row
+BATCH_SECONDS = 12  # the longest that what was claimed may take; shorter than the lease, or two workers answer one row
 # A drain stops after this and rings again, so that the time limit of the task is the time limit of one batch.
 DRAIN_SECONDS = 2
 # With nothing left to do the drain listens for so long: the next upload costs no task, which is 10 ms of its answer.

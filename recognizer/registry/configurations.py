@@ -120,9 +120,9 @@ def most_at_once() -> int:
 
 
 def most_in_work() -> int:
-    """Images claimed and not answered yet: more than run, or cores wait while the next ones are claimed.
+    """Images claimed and not answered yet. On a CPU more than run, or cores wait while the next ones are claimed.
 
-    On a CPU three times as many, not all: eight slow ones on one core would outlive the task's time limit.
+    Three for each thread: slow ones one after the other must end within the time limit of the worker's task.
     """
     return _at_most(3)
 

@@ -200,9 +200,9 @@ def test_answer_is_announced_only_once_it_is_stored(fruit: RegisteredModel, monk
     batches = iter([tasks._claim(1, alone=True, without=[])])
 
     def claim(_limit: int, **_: object) -> list[Prediction]:
-        if batch := next(batches, None):
-            return batch
-        raise OperationalError("gone")  # beside the answer, in its transaction
+        if connection.savepoint_ids:  # in the transaction of the answer; the test's own has none
+            raise OperationalError("gone")
+        return next(batches, [])
 
     with pytest.raises(OperationalError):
         classify(claim, until=time.monotonic() + 10)
