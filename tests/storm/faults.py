@@ -15,6 +15,8 @@ from recognizer.supervisor.paths import broker_dir, broker_socket
 from tests.service import RunningService, is_alive, wait_until
 from tests.system import rows
 
+BACK_SECONDS = 60.0  # until a victim is there to be hit
+
 
 def wait_busy(data_dir: Path, *, seconds: float = 3) -> bool:
     """Wait for the moment in which a worker begins with a batch. False when none came.
@@ -40,14 +42,22 @@ def kill(service: RunningService, pid: int) -> None:
 
 def pool_child(service: RunningService) -> int:
     """The process that runs the model: the youngest one under the worker with a runtime loaded."""
-    worker = service.pids()["worker"]
-    wait_until(lambda: _children(worker), seconds=20, what="A pool child")
-    return max(_children(worker))
+    found: list[int] = []
+
+    def look() -> list[int]:
+        found[:] = _children(service.pids().get("worker", 0))  # asked anew: the worker itself may have to come back
+        return found
+
+    wait_until(look, seconds=BACK_SECONDS, what="A pool child")
+    return max(found)
 
 
 def _children(pid: int) -> list[int]:
     """The processes that billiard has spawned for work; its resource tracker is none of them."""
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return [int(child) for child in found if is_alive(int(child)) and "spawn_main" in _command(int(child))]
 
 

@@ -28,7 +28,6 @@ from tests.storm.ledger import Ledger
 from tests.storm.load import Visitor
 from tests.system import rows
 
-BACK_SECONDS = 60.0  # until a victim is there to be hit
 RESTART_SECONDS = 120.0  # of the whole service, under load
 BUSY_SECONDS = 15.0  # until a worker that was hit before works again
 SPARE_BYTES = 100_000_000  # a large picture needs 156, one of a phone 36
@@ -81,11 +80,11 @@ class Storm:
 
     def wait_healed(self) -> None:
         """Wait until every process is there and a model answers."""
-        wait_until(lambda: len(self.service.pids()) == 5, seconds=BACK_SECONDS, what="Every process")
-        wait_until(lambda: self.service.answers("/readyz"), seconds=BACK_SECONDS, what="A ready service")
+        wait_until(lambda: len(self.service.pids()) == 5, seconds=faults.BACK_SECONDS, what="Every process")
+        wait_until(lambda: self.service.answers("/readyz"), seconds=faults.BACK_SECONDS, what="A ready service")
 
     def pid(self, name: str) -> int:
-        wait_until(lambda: name in self.service.pids(), seconds=BACK_SECONDS, what=f"A running {name}")
+        wait_until(lambda: name in self.service.pids(), seconds=faults.BACK_SECONDS, what=f"A running {name}")
         return self.service.pids()[name]
 
     def kill(self, pid: int, *, what: str) -> None:
