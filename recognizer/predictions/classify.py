@@ -7,6 +7,7 @@ claimed and earlier answers stored. Those threads do not touch the database.
 import time
 from collections.abc import Collection
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -77,9 +78,7 @@ def _store_and_claim(
     ended: list[Outcome], claim: Claim, running: Running, *, until: float
 ) -> tuple[list[Prediction], list[Prediction]]:
     """Store what ended and claim what comes next, in one commit: the rows that were stored, and those that are ours."""
-    if not ended:  # a look for more takes no lock
-        return [], _claim_more(claim, running, until=until)
-    with transaction.atomic():
+    with transaction.atomic() if ended else nullcontext():  # a look for more takes no lock
         stored = [outcome.prediction for outcome in ended if _record(outcome)]
         return stored, _claim_more(claim, running, until=until)
 

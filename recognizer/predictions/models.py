@@ -160,9 +160,9 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
     ) -> list["Prediction"]:
         """Take up to `limit` pending rows of one model, oldest first; none of the models that it is to do `without`.
 
-        The attempt is counted here. Commit before anything that could kill the process. A row that was
-        tried before comes with nobody beside it, so that it cannot take neighbours down again; it stays where it is
-        when the caller has others in work, that is, not `alone`.
+        The attempt is counted here: commit before anything that could kill the process. A row that was tried before
+        comes with nobody beside it, so that it cannot take neighbours down again; it stays where it is when the caller
+        has others in work, that is, not `alone`.
         """
         if not self.has_pending(without=without):
             return []
