@@ -9,9 +9,13 @@ from http import HTTPStatus
 import structlog
 from csp.middleware import CSPMiddleware
 from django.conf import settings
+from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
+from django.utils import translation
+from django.utils.cache import patch_vary_headers
 from django_structlog.middlewares import RequestMiddleware
 
 from recognizer.problems import RETRY_SECONDS, failed
@@ -27,12 +31,25 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 RECOGNISE = ("/api/predict/", "/api/predict")
 
 
-class PagePolicyMiddleware(CSPMiddleware):
-    """What pages may load. The answer to an upload is no page, and making the header is work."""
+class PagesOnly:
+    """Makes a middleware leave uploads to the API alone: their answers are no pages, and they shall be quick."""
 
-    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        is_page = request.path_info not in RECOGNISE
-        return super().process_response(request, response) if is_page else response
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info in RECOGNISE:
+            return self.get_response(request)  # type: ignore[attr-defined,no-any-return]
+        return super().__call__(request)  # type: ignore[misc,no-any-return]
+
+
+class PagePolicyMiddleware(PagesOnly, CSPMiddleware):
+    """What pages may load."""
+
+
+class PageFrameMiddleware(PagesOnly, XFrameOptionsMiddleware):
+    """That pages may not be put into frames."""
+
+
+class PageMessagesMiddleware(PagesOnly, MessageMiddleware):
+    """What pages say once about what was just done."""
 
 
 class BodyLimitMiddleware:
@@ -70,8 +87,8 @@ class RequestLogMiddleware(RequestMiddleware):
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if settings.SESSION_COOKIE_NAME in request.COOKIES or _requests.isEnabledFor(logging.INFO):
             return super().__call__(request)  # type: ignore[return-value]
-        structlog.contextvars.bind_contextvars(request_id=str(uuid.uuid4()), user_id=None)
-        self.bind_ip(request)
+        ip = request.META.get("REMOTE_ADDR")
+        structlog.contextvars.bind_contextvars(request_id=str(uuid.uuid4()), user_id=None, ip=ip)
         try:
             return self.get_response(request)  # type: ignore[return-value]
         finally:
@@ -115,6 +132,22 @@ def _come_back(request: HttpRequest) -> HttpResponse:
     response = failed(HTTPStatus.SERVICE_UNAVAILABLE, request, words, code="overloaded")
     response["Retry-After"] = RETRY_SECONDS
     return response
+
+
+class LanguageMiddleware:
+    """Django's LocaleMiddleware without its look for a language in the path, which takes longer and finds none here."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        language = translation.get_language_from_request(request)
+        translation.activate(language)
+        request.LANGUAGE_CODE = language
+        response = self.get_response(request)
+        patch_vary_headers(response, ("Accept-Language",))
+        response.headers.setdefault("Content-Language", translation.get_language())
+        return response
 
 
 class SameOriginMiddleware:

@@ -5,7 +5,24 @@ from collections.abc import Iterable
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
-from rest_framework.request import Request
+from rest_framework.request import Empty, Request
+
+
+class QuickRequest(Request):
+    """A request whose body is read and no more.
+
+    The framework's own also lends a form to Django's request, which nobody asks for it here, and reads the content type
+    twice more to find out whether it is one.
+    """
+
+    def _load_data_and_files(self) -> None:
+        if self._full_data is not Empty:  # type: ignore[has-type]
+            return
+        self._data, self._files = self._parse()  # type: ignore[attr-defined]
+        self._full_data = self._data
+        if self._files:
+            self._full_data = self._data.copy()
+            self._full_data.update(self._files)
 
 
 class QuickNegotiation(DefaultContentNegotiation):

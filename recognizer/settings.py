@@ -111,13 +111,13 @@ MIDDLEWARE = [
     "recognizer.middleware.BodyLimitMiddleware",
     "recognizer.middleware.SameOriginMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "recognizer.middleware.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "recognizer.middleware.RequestLogMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "recognizer.middleware.PageMessagesMiddleware",
+    "recognizer.middleware.PageFrameMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 

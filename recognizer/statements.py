@@ -40,11 +40,8 @@ class Insert:
         if not rows:
             return 0
         database = connections[DEFAULT_DB_ALIAS]
-        values = [
-            [*(prepare(getattr(row, name), database) for name, prepare in self._read), *self._defaults] for row in rows
-        ]
         with database.cursor() as cursor:
-            cursor.executemany(self._sql, values)
+            cursor.executemany(self._sql, [[*self._read(row, database), *self._defaults] for row in rows])
             return int(cursor.rowcount)
 
     @cached_property
@@ -60,8 +57,8 @@ class Insert:
         return [field for field in self._fields if field not in self._given_fields]
 
     @cached_property
-    def _read(self) -> list[tuple[str, Prepare]]:
-        return [(field.attname, _prepare(field)) for field in self._given_fields]
+    def _read(self) -> "_Reader":
+        return _Reader(self._given_fields)
 
     @cached_property
     def _defaults(self) -> list[Any]:
@@ -108,8 +105,7 @@ class Update:
             new[name] if name in new else prepare(getattr(row, attribute), database)
             for name, attribute, prepare in self._new
         ]
-        kept = [prepare(getattr(row, name), database) for name, prepare in self._kept]
-        return [*values, *kept, *self._demanded]
+        return [*values, *self._kept(row, database), *self._demanded]
 
     @cached_property
     def _fields(self) -> list[Field[Any, Any]]:
@@ -120,8 +116,8 @@ class Update:
         return [(field.name, field.attname, _prepare(field)) for field in self._fields]
 
     @cached_property
-    def _kept(self) -> list[tuple[str, Prepare]]:
-        return [(field.attname, _prepare(field)) for field in _named_fields(self._model, self._unchanged)]
+    def _kept(self) -> "_Reader":
+        return _Reader(_named_fields(self._model, self._unchanged))
 
     @cached_property
     def _demanded(self) -> list[Any]:
@@ -134,6 +130,21 @@ class Update:
         fence_fields = _named_fields(self._model, [*self._unchanged, *self._required])
         fence = " AND ".join(f"{column} = %s" for column in _columns(fence_fields))
         return f"UPDATE {_table(self._model)} SET {values} WHERE {fence}"  # noqa: S608
+
+
+class _Reader:
+    """Reads several fields of a row, ready for the database."""
+
+    def __init__(self, fields: Sequence[Field[Any, Any]]) -> None:
+        self._names = [field.attname for field in fields]
+        prepares = [_prepare(field) for field in fields]
+        self._prepares = [(place, prepare) for place, prepare in enumerate(prepares) if prepare is not _as_it_is]
+
+    def __call__(self, row: Model, database: BaseDatabaseWrapper) -> list[Any]:
+        values = [getattr(row, name) for name in self._names]
+        for place, prepare in self._prepares:
+            values[place] = prepare(values[place], database)
+        return values
 
 
 def _named_fields(model: type[Model], names: Iterable[str]) -> list[Field[Any, Any]]:

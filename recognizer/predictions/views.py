@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
@@ -21,6 +21,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from classifier_core.errors import ImageUndecodable
+from recognizer.negotiation import QuickRequest
 from recognizer.openapi import problems
 from recognizer.predictions import doorbell, erasure, feedback, renditions
 from recognizer.predictions.describe import describe, describe_all, describe_new, with_details
@@ -96,6 +97,16 @@ class PredictView(OwnedView):
 
     parser_classes = [FormParser, RawImageParser, BoundedJSONParser]
     throttle_classes = [UploadThrottle]
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """The framework's own, as a request that is read faster."""
+        return QuickRequest(
+            request,
+            parsers=self.get_parsers(),
+            authenticators=self.get_authenticators(),
+            negotiator=self.get_content_negotiator(),
+            parser_context=self.get_parser_context(request),
+        )
 
     @extend_schema(
         operation_id="predict",
