@@ -31,6 +31,8 @@ def look_at_new(*, until: float, is_busy: Callable[[], bool]) -> int:
 
     Returns how many. Two at once are harmless.
     """
+    if is_busy():  # asked first: what is to be looked at is found in milliseconds that somebody would wait for
+        return 0
     known, number = Known(), 0
     for blob in _waiting():
         if time.monotonic() > until or is_busy():
@@ -46,7 +48,8 @@ def look_at_new(*, until: float, is_busy: Callable[[], bool]) -> int:
 
 def _waiting() -> Iterator[Blob]:
     # Only an answer proves that a worker has decoded the picture and lived.
-    answered = Prediction.objects.filter(image__blob=OuterRef("pk"), status=Prediction.Status.SUCCEEDED)
+    answered = Prediction.objects.in_status(Prediction.Status.SUCCEEDED, is_keyed=True)
+    answered = answered.filter(image__blob=OuterRef("pk"))
     rows = Blob.objects.filter(Exists(answered), look_group=None)
     yield from rows.order_by("-created_at")[:AT_ONCE]
 

@@ -73,6 +73,11 @@ def test_only_answered_pictures_are_looked_at(fruit_rows: RegisteredModel):
     assert group(waiting) is None
 
 
+def test_a_busy_worker_does_not_even_search(django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert look_at_new(until=time.monotonic() + 60, is_busy=lambda: True) == 0
+
+
 def test_nothing_is_looked_at_while_something_waits(fruit_rows: RegisteredModel):
     answered(as_file(scene(1)))
 

@@ -1,5 +1,6 @@
 """No page reads a growing table from end to end, so that a million recognitions are as good as a thousand."""
 
+import time
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -7,12 +8,14 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils.timezone import now
 
 from recognizer.predictions.admin import desk_question
 from recognizer.predictions.desk import Order
+from recognizer.predictions.looks import look_at_new
 from recognizer.predictions.models import Prediction, Review
 from recognizer.predictions.review import record
 from tests.admin.rows import answered, failed, labelled_version, pending
@@ -156,3 +159,16 @@ def test_a_whole_scan_is_noticed(boss: Client):
         list(Prediction.objects.filter(top_k=3).order_by("top_k")[:5])
 
     assert full_scans(sent[-1])
+
+
+def test_the_worker_finds_what_it_has_not_looked_at_by_image(boss: Client):
+    """By status, SQLite would read all answers for each picture that still waits."""
+    with sent_statements() as sent:
+        look_at_new(until=time.monotonic() + 10, is_busy=lambda: False)
+
+    (search,) = [
+        statement for statement in sent if "EXISTS" in statement.sql and '"look_group" IS NULL' in statement.sql
+    ]
+    assert full_scans(search) == []
+    if connection.vendor == "sqlite":
+        assert any("U0 USING INDEX predictions_prediction_image_id" in step for step in sqlite_steps(search))
