@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,8 +13,9 @@ import pytest
 from django.test import Client
 from prometheus_client import REGISTRY
 from waitress.adjustments import Adjustments
+from waitress.parser import HTTPRequestParser
 
-from recognizer.web import Channel
+from recognizer.web import Channel, Task
 from tests.project.test_environment import run
 from tests.service import PROJECT_DIR, environment, free_port, wait_until
 
@@ -130,7 +132,33 @@ def test_loop_leaves_a_channel_alone_while_its_thread_sends(num_bytes: int):
     channel.handle_close()
 
 
+@pytest.mark.parametrize(("pieces", "writes"), [([b"hello"], [b"hello"]), ([b"hel", b"lo"], [b"", b"hel", b"lo"])])
+def test_answer_of_one_piece_leaves_with_its_header(pieces: list[bytes], writes: list[bytes]):
+    written: list[bytes] = []
+    channel, client = connected_channel()
+    channel.write_soon = written.append
+    request = HTTPRequestParser(channel.adj)
+    request.received(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+
+    def application(_environ: object, start_response: Callable[..., object]) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "5")])
+        return pieces
+
+    channel.server.application = application
+    Task(channel, request).service()
+
+    header, end, body = written[0].partition(b"\r\n\r\n")
+    assert header.startswith(b"HTTP/1.1 200 OK")
+    assert end
+    assert [body, *written[1:]] == writes
+    client.close()
+    channel.handle_close()
+
+
 def connected_channel() -> tuple[Channel, socket.socket]:
-    server = SimpleNamespace(active_channels={}, pull_trigger=lambda: None)
+    adjustments = Adjustments()
+    server = SimpleNamespace(
+        active_channels={}, pull_trigger=lambda: None, adj=adjustments, effective_port=80, server_name="localhost"
+    )
     ours, theirs = socket.socketpair()
-    return Channel(server, ours, ("127.0.0.1", 1), Adjustments(), map={}), theirs
+    return Channel(server, ours, ("127.0.0.1", 1), adjustments, map={}), theirs
