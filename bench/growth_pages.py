@@ -33,7 +33,9 @@ from PIL import Image  # noqa: E402
 
 from bench.admin_list import pages as admin_pages  # noqa: E402
 from bench.admin_list import timed  # noqa: E402
+from recognizer.predictions.looks import look_at_new  # noqa: E402
 from recognizer.predictions.models import Prediction  # noqa: E402
+from recognizer.predictions.tasks import reconcile  # noqa: E402
 
 Ask = Callable[[], object]
 LEASE = timedelta(seconds=15)
@@ -48,7 +50,7 @@ def requests() -> dict[str, Ask]:
     """Name and call of everything that is timed."""
     admin = signed_in("bench", is_staff=True, is_superuser=True)
     of_staff = {name: _get(admin, address) for name, address in admin_pages().items()}
-    return {**predicting(), **own_pages(), **reviewers_api(admin), **of_staff}
+    return {**predicting(), **beside_predicting(), **own_pages(), **reviewers_api(admin), **of_staff}
 
 
 def signed_in(name: str, **fields: bool) -> Client:
@@ -72,6 +74,15 @@ def predicting() -> dict[str, Ask]:
             row.fail("bench", "Made by the bench.")
 
     return {"predict: upload": upload, "predict: claim and end eight": work}
+
+
+def beside_predicting() -> dict[str, Ask]:
+    """What a worker asks the database every few seconds; uploads that come meanwhile wait for it."""
+
+    def search() -> None:
+        look_at_new(until=time.monotonic(), is_busy=lambda: False)
+
+    return {"worker: pictures to compare": search, "worker: reconcile": reconcile}
 
 
 def own_pages() -> dict[str, Ask]:

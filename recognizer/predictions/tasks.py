@@ -1,5 +1,6 @@
 """Doors of the worker. A task may be delivered twice or never; the rows decide what is done."""
 
+import gc
 import os
 import time
 from collections.abc import Collection
@@ -120,6 +121,8 @@ def _start_serving(sender: str = "", **_: object) -> None:
         os.nice(TRAIN_NICE)
         return
     serving.start()
+    gc.collect()
+    gc.freeze()  # what is loaded stays: to look through it would hold up recognition for 80 ms each time
     if settings.RECOGNIZER_TIME_ENGINES:
         timekeeping.start(is_wanted=Prediction.objects.has_unfinished)
     doorbell.ring()  # rows that waited for this child, whose predecessor may have been killed while it listened
