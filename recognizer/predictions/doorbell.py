@@ -32,6 +32,13 @@ if redis.call('exists', '{LISTENING}') == 1 then
 end
 return redis.call('set', '{PENDING_RING}', 1, 'nx', 'ex', {RING_SECONDS}) and 1 or 0
 """
+# One command for all answers: the client makes and reads each of them in Python.
+_ANNOUNCE = f"""
+for place, key in ipairs(KEYS) do
+  redis.call('rpush', key, ARGV[place])
+  redis.call('expire', key, {ANSWER_SECONDS})
+end
+"""
 
 
 def ring() -> bool:
@@ -83,12 +90,7 @@ def wait_for_ring(seconds: float) -> bool:
 def announce(answers: Mapping[UUID, str]) -> None:
     """Tell whoever waits that these rows have ended, and what they say now; empty: look it up."""
     with contextlib.suppress(RedisError, OSError):
-        pipeline = broker.connection().pipeline(transaction=False)
-        for prediction, answer in answers.items():
-            key = _answer_key(prediction)
-            pipeline.rpush(key, answer)
-            pipeline.expire(key, ANSWER_SECONDS)
-        pipeline.execute()
+        broker.connection().eval(_ANNOUNCE, len(answers), *map(_answer_key, answers), *answers.values())
 
 
 def wait_for(prediction: UUID, *, seconds: float) -> str:
