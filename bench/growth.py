@@ -1,4 +1,4 @@
-"""`python -m bench.growth`: what pages take at a thousand, a hundred thousand and a million recognitions.
+"""`python -m bench.growth`: what grows, timed at a thousand, a hundred thousand and a million recognitions.
 
 For each size and database it fills a folder of its own, times every page there (20 requests) and removes the folder,
 or with --keep leaves it for the next time.

@@ -12,7 +12,6 @@ from django.conf import settings
 from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
@@ -32,7 +31,7 @@ RECOGNISE = ("/api/predict/", "/api/predict")
 
 
 class PagesOnly:
-    """Makes a middleware leave uploads to the API alone: their answers are no pages, and they shall be quick."""
+    """Makes a middleware leave out the address that takes uploads: its answers are no pages, and shall be quick."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.path_info in RECOGNISE:
@@ -42,10 +41,6 @@ class PagesOnly:
 
 class PagePolicyMiddleware(PagesOnly, CSPMiddleware):
     """What pages may load."""
-
-
-class PageFrameMiddleware(PagesOnly, XFrameOptionsMiddleware):
-    """That pages may not be put into frames."""
 
 
 class PageMessagesMiddleware(PagesOnly, MessageMiddleware):
@@ -87,8 +82,7 @@ class RequestLogMiddleware(RequestMiddleware):
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if settings.SESSION_COOKIE_NAME in request.COOKIES or _requests.isEnabledFor(logging.INFO):
             return super().__call__(request)  # type: ignore[return-value]
-        ip = request.META.get("REMOTE_ADDR")
-        structlog.contextvars.bind_contextvars(request_id=str(uuid.uuid4()), user_id=None, ip=ip)
+        structlog.contextvars.bind_contextvars(request_id=str(uuid.uuid4()), user_id=None, ip=_address(request))
         try:
             return self.get_response(request)  # type: ignore[return-value]
         finally:
@@ -96,7 +90,11 @@ class RequestLogMiddleware(RequestMiddleware):
 
     @classmethod
     def bind_ip(cls, request: HttpRequest) -> None:
-        structlog.contextvars.bind_contextvars(ip=request.META.get("REMOTE_ADDR"))
+        structlog.contextvars.bind_contextvars(ip=_address(request))
+
+
+def _address(request: HttpRequest) -> str | None:
+    return request.META.get("REMOTE_ADDR")
 
 
 def _announced_bytes(request: HttpRequest) -> int:

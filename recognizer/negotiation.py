@@ -9,10 +9,9 @@ from rest_framework.request import Empty, Request
 
 
 class QuickRequest(Request):
-    """A request whose body is read and no more.
+    """A request whose body is read faster: the framework's own reads the content type twice more.
 
-    The framework's own also lends a form to Django's request, which nobody asks for it here, and reads the content type
-    twice more to find out whether it is one.
+    That finds out whether Django's request is to know of the form. Here it gets the files, which it closes at the end.
     """
 
     def _load_data_and_files(self) -> None:
@@ -21,6 +20,7 @@ class QuickRequest(Request):
         self._data, self._files = self._parse()  # type: ignore[attr-defined]
         self._full_data = self._data
         if self._files:
+            self._request._files = self._files  # type: ignore[attr-defined]
             self._full_data = self._data.copy()
             self._full_data.update(self._files)
 

@@ -117,7 +117,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "recognizer.middleware.RequestLogMiddleware",
     "recognizer.middleware.PageMessagesMiddleware",
-    "recognizer.middleware.PageFrameMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 

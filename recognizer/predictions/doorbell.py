@@ -32,7 +32,7 @@ if redis.call('exists', '{LISTENING}') == 1 then
 end
 return redis.call('set', '{PENDING_RING}', 1, 'nx', 'ex', {RING_SECONDS}) and 1 or 0
 """
-# One command for all answers: the client makes and reads each of them in Python.
+# One command for all answers: the client makes and reads every command in Python.
 _ANNOUNCE = f"""
 for place, key in ipairs(KEYS) do
   redis.call('rpush', key, ARGV[place])

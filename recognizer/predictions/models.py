@@ -164,7 +164,7 @@ class PredictionQuerySet(OwnedQuerySet["Prediction"]):
         comes with nobody beside it, so that it cannot take neighbours down again; it stays where it is when the caller
         has others in work, that is, not `alone`.
         """
-        # A look takes no lock; in a transaction we have that already.
+        # A look takes no lock. Inside a transaction there is none to spare: on SQLite that holds it already.
         if not connection.in_atomic_block and not self.has_pending(without=without):
             return []
         with transaction.atomic(savepoint=False):

@@ -120,9 +120,9 @@ def _start_serving(sender: str = "", **_: object) -> None:
     if not _is_predictor(sender):
         os.nice(TRAIN_NICE)
         return
-    serving.start()
     gc.collect()
-    gc.freeze()  # what is loaded stays: to look through it would hold up recognition for 80 ms each time
+    gc.freeze()  # this code stays, models come and go: to look through it would hold up recognition for 80 ms each time
+    serving.start()
     if settings.RECOGNIZER_TIME_ENGINES:
         timekeeping.start(is_wanted=Prediction.objects.has_unfinished)
     doorbell.ring()  # rows that waited for this child, whose predecessor may have been killed while it listened

@@ -5,6 +5,7 @@ import uuid
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from recognizer.predictions.models import Prediction
@@ -193,3 +194,22 @@ def test_session_needs_the_csrf_token(fruit: RegisteredModel, admin_user: User):
     assert reply["Content-Type"] == "application/problem+json"
     assert "CSRF" in reply.json()["detail"]
     assert not Prediction.objects.exists()
+
+
+def test_form_with_the_csrf_token_is_taken(fruit_rows: RegisteredModel, admin_user: User):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(admin_user)
+    browser.cookies["csrftoken"] = "t" * 32
+
+    assert post(browser, csrfmiddlewaretoken="t" * 32).status_code == 202
+    assert post(browser, csrfmiddlewaretoken="f" * 32).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["image", "picture"])
+def test_files_of_a_refused_form_are_closed(client: Client, fruit_rows: RegisteredModel, name: str):
+    """Else the web process holds their bytes until a full garbage collection."""
+    reply = client.post("/api/predict/", {name: [SimpleUploadedFile(f"{n}.jpg", picture(n)) for n in range(2)]})
+
+    assert reply.status_code == 400
+    files = reply.wsgi_request.FILES.getlist(name)
+    assert [file.closed for file in files] == [True, True]

@@ -59,6 +59,14 @@ def test_announcement_before_the_wait_is_heard(broker):
     assert doorbell.wait_for(row, seconds=5) == "banana"  # whoever waits beside hears it too
 
 
+def test_each_announcement_reaches_its_own(broker):
+    rows = [uuid.uuid4() for _ in range(3)]
+    doorbell.announce({row: f"answer {number}" for number, row in enumerate(rows)})
+
+    assert [doorbell.wait_for(row, seconds=5) for row in rows] == ["answer 0", "answer 1", "answer 2"]
+    assert 0 < broker.ttl(f"recognizer:answer:{rows[2]}") <= doorbell.ANSWER_SECONDS
+
+
 def test_announcement_without_an_answer_ends_the_wait(broker):
     row = uuid.uuid4()
     doorbell.announce({row: ""})

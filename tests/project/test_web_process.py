@@ -145,12 +145,14 @@ def test_answer_of_one_piece_leaves_with_its_header(pieces: list[bytes], writes:
         return pieces
 
     channel.server.application = application
-    Task(channel, request).service()
+    task = Task(channel, request)
+    task.service()
 
     header, end, body = written[0].partition(b"\r\n\r\n")
     assert header.startswith(b"HTTP/1.1 200 OK")
     assert end
     assert [body, *written[1:]] == writes
+    assert not task.close_on_finish  # the connection takes the next request
     client.close()
     channel.handle_close()
 
