@@ -20,13 +20,14 @@ def tiles_as_json(tiles: Sequence[Tile]) -> list[dict[str, Any]]:
     """Each tile with what its first member is about, in a constant number of queries."""
     shown = Prediction.objects.in_bulk([tile.members[0] for tile in tiles])
     names = label_names(shown.values())
-    newest = newest_reviews(pk for tile in tiles for pk in tile.members)
+    newest = newest_keys(pk for tile in tiles for pk in tile.members)
+    reviews = newest_reviews(shown)
     claims = _claims(shown)
     return [
         {
             **_answer(shown[tile.members[0]], names),
-            "members": [{"id": str(pk), "seen": seen_of(newest.get(pk))} for pk in tile.members],
-            "review": review_as_json(newest.get(tile.members[0])),
+            "members": [{"id": str(pk), "seen": newest.get(pk, NONE_YET)} for pk in tile.members],
+            "review": review_as_json(reviews.get(tile.members[0])),
             "claims": claims.get(tile.members[0], [])[:MAX_CLAIMS_SHOWN],
             "num_claims": len(claims.get(tile.members[0], [])),
             "claim": tile.claim,
@@ -34,6 +35,11 @@ def tiles_as_json(tiles: Sequence[Tile]) -> list[dict[str, Any]]:
         for tile in tiles
         if tile.members[0] in shown
     ]
+
+
+def newest_keys(predictions: Iterable[UUID]) -> dict[UUID, int]:
+    """The key of the newest review of each: a page has 48 tiles, and up to thousands of recognitions behind them."""
+    return dict(Review.objects.filter(prediction__in=list(predictions)).order_by("pk").values_list("prediction", "pk"))
 
 
 def newest_reviews(predictions: Iterable[UUID]) -> dict[UUID, Review]:
