@@ -1,9 +1,12 @@
-"""The few statements that every upload and answer runs, their SQL made once; the ORM takes 0.3-1 ms to make it anew."""
+"""The few rows and statements that every upload and answer makes, all that stays the same made once.
+
+The ORM takes 0.3-1 ms to make a statement anew, and a seventh of an upload's processor time to make its three rows.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -19,9 +22,36 @@ from django.db.models import (
     Model,
     TextField,
 )
+from django.db.models.base import ModelState
 
+M = TypeVar("M", bound=Model)
 Prepare = Callable[[Any, BaseDatabaseWrapper], Any]
 PLAIN = (BooleanField, CharField, FloatField, IntegerField, TextField)
+
+
+class NewRow(Generic[M]):
+    """Makes what the model's constructor makes of the values of some fields, without its layers and its signals."""
+
+    def __init__(self, model: type[M]) -> None:
+        self._model = model
+
+    def __call__(self, **values: Any) -> M:
+        """A row that is not stored yet. Values go by column: `user_id`, not `user`."""
+        row = self._model.__new__(self._model)
+        made = {name: make() for name, make in self._makers.items() if name not in values}
+        row.__dict__.update(self._constants, **made, **values)
+        row._state = ModelState()
+        return row
+
+    @cached_property
+    def _makers(self) -> dict[str, Callable[[], Any]]:
+        fields = self._model._meta.concrete_fields
+        return {field.attname: field.default for field in fields if callable(field.default) and field.has_default()}
+
+    @cached_property
+    def _constants(self) -> dict[str, Any]:
+        fields = self._model._meta.concrete_fields
+        return {field.attname: field.get_default() for field in fields if field.attname not in self._makers}
 
 
 class Insert:

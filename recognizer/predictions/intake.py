@@ -13,9 +13,9 @@ from django.db.models import Exists, OuterRef
 from classifier_core.images import ImageHeader, read_header
 from recognizer.group_commit import GroupCommit
 from recognizer.predictions import blobs, doorbell
-from recognizer.predictions.models import Blob, IdempotencyKey, Owner, Prediction, UploadedImage
+from recognizer.predictions.models import Blob, IdempotencyKey, Owner, Prediction, UploadedImage, new_prediction
 from recognizer.registry.models import Promotion, RegisteredModel
-from recognizer.statements import Insert
+from recognizer.statements import Insert, NewRow
 
 MODEL_SECONDS = 1.0  # two queries less an upload, a seventh of its processor time
 _serving: dict[str, tuple[RegisteredModel, float]] = {}  # by name: the model and time.monotonic()
@@ -133,11 +133,13 @@ def _refuse_overload() -> None:
 def _rows(
     upload: Upload, header: ImageHeader, sha256: str, *, owner: Owner, model: RegisteredModel, options: PredictOptions
 ) -> "_Rows":
-    owned = {"user": owner.user, "visitor": owner.visitor}
+    owned = {"user_id": owner.user.pk if owner.user else None, "visitor": owner.visitor}
     size = {"num_bytes": len(upload.raw), "width": header.width, "height": header.height}
-    blob = Blob(sha256=sha256, format=header.format, **size)
-    image = UploadedImage(blob=blob, file_name=upload.file_name[:255], train_allowed=options.train_allowed, **owned)
-    return _Rows(upload.raw, blob, image, Prediction(image=image, model=model, top_k=options.top_k, **owned))
+    blob = _new_blob(sha256=sha256, format=header.format, **size)
+    image = _new_image(file_name=upload.file_name[:255], train_allowed=options.train_allowed, **owned)
+    prediction = new_prediction(top_k=options.top_k, **owned)
+    image.blob, prediction.image, prediction.model = blob, image, model
+    return _Rows(upload.raw, blob, image, prediction)
 
 
 def _key(prediction: Prediction, owner: Owner, options: PredictOptions, fingerprint: str) -> IdempotencyKey:
@@ -179,6 +181,7 @@ def insert_or_lock(blob: Blob) -> bool:
     return True
 
 
+_new_blob, _new_image = NewRow(Blob), NewRow(UploadedImage)
 _insert_blob = Insert(Blob, skip_existing=True)
 _insert_images, _insert_keys = Insert(UploadedImage), Insert(IdempotencyKey)
 _insert_predictions = Insert(Prediction, given=("id", "image", "user", "visitor", "model", "top_k", "created_at"))

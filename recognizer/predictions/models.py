@@ -16,7 +16,7 @@ from django.utils.timezone import now
 from recognizer.predictions.opinions import Erasure, Feedback, Review
 from recognizer.predictions.trial_models import SecondOpinion, Trial, answer_of
 from recognizer.registry.models import ModelVersion, RegisteredModel
-from recognizer.statements import Update
+from recognizer.statements import NewRow, Update
 
 # Beside what is defined here: Django looks for an app's models here.
 __all__ = ["Erasure", "Feedback", "Review", "SecondOpinion", "Trial", "answer_of"]
@@ -366,6 +366,7 @@ OUTCOME = (
     *("status", "finished_at", "version", "engine", "device", "precision", "label", "score", "known", "scores"),
     *("decode_ms", "inference_ms", "error_code", "error_detail"),
 )
+new_prediction = NewRow(Prediction)
 _store_start = Update(
     Prediction,
     fields=["status", "attempts", "started_at", "lease_until"],
@@ -403,7 +404,7 @@ def _next_pending(without: Collection[int]) -> str:
 def _claimable(pk: str | uuid.UUID, model_id: int, attempts: int, top_k: int, blob_id: str | None) -> Prediction:
     """What answering needs of a row. It has no answer, so its other fields are those of a new one."""
     pk = pk if isinstance(pk, uuid.UUID) else uuid.UUID(pk)  # SQLite keeps it as text
-    row = Prediction(id=pk, model_id=model_id, attempts=attempts, top_k=top_k)
+    row = new_prediction(id=pk, model_id=model_id, attempts=attempts, top_k=top_k)
     row._state.adding, row.blob_id = False, blob_id
     return row
 

@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.db.models import Model
 from django.utils.timezone import now
 
 from recognizer.predictions.models import Blob, Prediction, UploadedImage
 from recognizer.registry.models import RegisteredModel
-from recognizer.statements import Insert, Update
+from recognizer.statements import Insert, NewRow, Update
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 
@@ -26,6 +27,29 @@ def prediction(**changes) -> Prediction:
 
 def fields_of(row) -> dict:
     return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+@pytest.mark.parametrize("model", [Blob, UploadedImage, Prediction])
+def test_new_row_is_what_the_constructor_makes(model: type[Model]):
+    values = {"pk": uuid.uuid4(), "created_at": now()}
+    ours, theirs = (
+        NewRow(model)(**{model._meta.pk.name: values["pk"]}, created_at=values["created_at"]),
+        model(**values),
+    )
+
+    assert fields_of(ours) == fields_of(theirs)
+    assert vars(ours).keys() == vars(theirs).keys()
+    assert vars(ours._state) == vars(theirs._state)
+
+
+def test_new_rows_share_nothing():
+    new_row = NewRow(Prediction)
+    first, second = new_row(), new_row()
+    first.scores.append(["apple", 0.5])
+
+    assert second.scores == []
+    assert first.pk != second.pk
+    assert isinstance(first.pk, uuid.UUID)
 
 
 def test_insert_stores_each_field():
