@@ -62,13 +62,18 @@ class PostgresServer:
 
     def kill(self) -> None:
         """kill -9 of the server and of the process of every session, as when the machine resets."""
+        from tests.service import is_alive, wait_until
+
         assert self._process
         pid = self._process.pid
+        os.kill(pid, signal.SIGSTOP)  # or it starts a session that we do not see
         sessions = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         for process in (pid, *sessions):
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         self._process.wait(20)
+        # Beside a session of the last one no server starts.
+        wait_until(lambda: not any(map(is_alive, sessions)), seconds=20, what="The end of every session")
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def _weather(plan: Plan, storm: Storm) -> Outcome:
     drained = _drain(storm)
     storm.finish_promotions()
     if code := storm.service.stop():
-        storm.complaints.append(f"the service ended with code {code}")
+        storm.complain(f"the service ended with code {code}")
     findings = audit(storm.ledger, witness, storm.excuses, sweep=lambda: storm.manage("shell", "-c", SWEEP).wait())
     findings.unfinished += storm.complaints
     return Outcome(table(plan, storm, findings, lasted=lasted, drained=drained), findings)
@@ -104,7 +104,7 @@ def _drain(storm: Storm) -> float:
     try:
         rows.wait_all_ended(storm.data_dir, seconds=PROMISED_SECONDS)
     except AssertionError as error:
-        storm.complaints.append(str(error))
+        storm.complain(str(error))
     return time.monotonic() - start
 
 

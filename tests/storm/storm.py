@@ -34,6 +34,7 @@ SPARE_BYTES = 100_000_000  # a large picture needs 156, one of a phone 36
 OUT_OF_MEMORY = frozenset({"out_of_memory", "model_failed"})
 OWN_NUMBERS = 1_000_000  # of the storm's own uploads, above those of the visitors
 REPEATS = 10
+SAID_LAST = 3_000  # characters
 
 
 class Storm:
@@ -73,15 +74,23 @@ class Storm:
         try:
             FAULTS[name].hit(self)
         except AssertionError as error:
-            self.complaints.append(f"{name}: {error}")
+            self.complain(f"{name}: {error}")
         except (OSError, KeyError, *rows.NOT_NOW):  # another fault took the victim a moment before
             return
         self.strikes[name] += 1
 
     def wait_healed(self) -> None:
-        """Wait until every process is there and a model answers."""
-        wait_until(lambda: len(self.service.pids()) == 5, seconds=faults.BACK_SECONDS, what="Every process")
-        wait_until(lambda: self.service.answers("/readyz"), seconds=faults.BACK_SECONDS, what="A ready service")
+        """Wait until every process is there and a model answers. What does not come is a finding, and we go on."""
+        try:
+            wait_until(lambda: len(self.service.pids()) == 5, seconds=faults.BACK_SECONDS, what="Every process")
+            wait_until(lambda: self.service.answers("/readyz"), seconds=faults.BACK_SECONDS, what="A ready service")
+        except AssertionError as error:
+            self.complain(f"{error}. The service said last:\n{self.service.said()[-SAID_LAST:]}")
+
+    def complain(self, finding: str) -> None:
+        """Keep a finding, and say it at once: what follows from it may end the storm before the table."""
+        self.complaints.append(finding)
+        print(finding, file=sys.stderr, flush=True)  # noqa: T201
 
     def pid(self, name: str) -> int:
         wait_until(lambda: name in self.service.pids(), seconds=faults.BACK_SECONDS, what=f"A running {name}")
