@@ -71,7 +71,8 @@ def kill_and_empty(service: RunningService, broker: int) -> None:
     """kill -9 the broker and take all that it has stored."""
     # Stopped first, and its files gone before it dies: the supervisor restarts it at once.
     os.kill(broker, signal.SIGSTOP)
-    shutil.rmtree(broker_dir(service.data_dir) / "appendonlydir")
+    # One that has just started has no files yet. It must not stay stopped for that.
+    shutil.rmtree(broker_dir(service.data_dir) / "appendonlydir", ignore_errors=True)
     os.kill(broker, signal.SIGKILL)
 
 
