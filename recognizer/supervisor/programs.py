@@ -94,14 +94,23 @@ def _beat(data_dir: Path) -> Program:
 
 def broker_answers(options: Options) -> bool:
     """True when the broker answers PING, its files loaded."""
+    return _ask_broker(options).startswith(b"+PONG")
+
+
+def broker_speaks(options: Options) -> bool:
+    """True when the broker says anything, also that it is still loading its files."""
+    return bool(_ask_broker(options))
+
+
+def _ask_broker(options: Options) -> bytes:
     try:
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(1)
             client.connect(str(broker_socket(options.data_dir)))
             client.sendall(b"PING\r\n")
-            return client.recv(16).startswith(b"+PONG")
+            return client.recv(16)
     except OSError:
-        return False
+        return b""
 
 
 def web_answers(options: Options, path: str) -> bool:

@@ -16,7 +16,8 @@ from recognizer.supervisor.leftovers import ChildrenFile
 from recognizer.supervisor.options import PROJECT_DIR, Options
 from recognizer.supervisor.orphans import wrapped
 from recognizer.supervisor.paths import broker_dir, broker_socket, create_socket_dir, run_dir
-from recognizer.supervisor.programs import broker_answers, list_programs, web_answers
+from recognizer.supervisor.programs import broker_answers, broker_speaks, list_programs, web_answers
+from recognizer.supervisor.silence import ASK_SECONDS, MAX_SILENCES, SilenceWatch
 
 MAX_DEATHS_AT_START = 3
 READY_SECONDS = 120.0
@@ -67,6 +68,7 @@ class Service:
             Child(program, environment=options.environment(), log=logs / f"{program.name}.log", children=children)
             for program in list_programs(options)
         ]
+        self._broker_watch = SilenceWatch(self.children[0], speaks=lambda: broker_speaks(options))
         self._logs_checked_at = time.monotonic()
         self.login = ""  # of the first admin, if this start made one
         self.is_ready = False  # at the end of the start; later /readyz knows
@@ -147,6 +149,8 @@ class Service:
                 say(child.tail())
             if child.deaths_in_a_row and child.is_due:
                 self._try_restart(child)
+        if self.options.has_own_broker and self._broker_watch.check():
+            say(f"The broker has not answered for {ASK_SECONDS * MAX_SILENCES:.0f} s. It is killed and starts again.")
         if time.monotonic() - self._logs_checked_at > LOG_CHECK_SECONDS:
             self._logs_checked_at = time.monotonic()
             for child in self.children:

@@ -29,8 +29,10 @@ def test_service_heals_and_stops_clean(start_service):
     assert "The web was ended by SIGKILL; it starts again in 0.5 s." in service.said()
 
     # A broker that lost its files comes back empty, and everybody finds it.
-    killed = service.kill("broker")
+    killed = service.pids()["broker"]
+    os.kill(killed, signal.SIGSTOP)  # its files go before it dies: the supervisor restarts it at once
     shutil.rmtree(service.data_dir / "media" / "broker", ignore_errors=True)
+    os.kill(killed, signal.SIGKILL)
     wait_until(lambda: service.pids().get("broker") not in (None, killed), seconds=5, what="A new broker")
     assert service.said().count("The broker was ended by SIGKILL") == 1
     assert "The broker ended with code" not in service.said()
