@@ -34,7 +34,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 def _broker_answers() -> bool:
     try:
-        return bool(broker.connection().ping())
+        return bool(broker.ask("PING"))
     except (RedisError, OSError):
         return False
 

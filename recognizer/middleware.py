@@ -82,11 +82,12 @@ class RequestLogMiddleware(RequestMiddleware):
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if settings.SESSION_COOKIE_NAME in request.COOKIES or _requests.isEnabledFor(logging.INFO):
             return super().__call__(request)  # type: ignore[return-value]
-        structlog.contextvars.bind_contextvars(request_id=str(uuid.uuid4()), user_id=None, ip=_address(request))
+        names = {"request_id": str(uuid.uuid4()), "user_id": None, "ip": _address(request)}
+        before = structlog.contextvars.bind_contextvars(**names)
         try:
             return self.get_response(request)  # type: ignore[return-value]
         finally:
-            structlog.contextvars.clear_contextvars()
+            structlog.contextvars.reset_contextvars(**before)
 
     @classmethod
     def bind_ip(cls, request: HttpRequest) -> None:

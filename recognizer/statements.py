@@ -6,6 +6,7 @@ The ORM takes 0.3-1 ms to make a statement anew, and a seventh of an upload's pr
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connection, connections
@@ -113,14 +114,15 @@ class Update:
     def run(self, row: Model, **values: Any) -> bool:
         """Store these values, and the object's own of the other fields, in the row and then in the object.
 
-        False: the row is not as it should be any more; both stay as they are.
+        Values go by column: `version_id`, not `version`. False: the row is not as it should be any more; both stay as
+        they are.
         """
         return self.run_all([row], **values) == 1
 
     def run_all(self, rows: Sequence[Model], **values: Any) -> int:
         """The same values for several rows; how many took them. Unless all did, no object changes: roll back."""
         database = connections[DEFAULT_DB_ALIAS]
-        new = {name: prepare(_plain(values[name]), database) for name, _, prepare in self._new if name in values}
+        new = values | {name: self._prepares[name](values[name], database) for name in values.keys() & self._prepares}
         with database.cursor() as cursor:
             cursor.executemany(self._sql, [self._parameters(row, new, database) for row in rows])
             num_changed = int(cursor.rowcount)
@@ -131,10 +133,9 @@ class Update:
         return num_changed
 
     def _parameters(self, row: Model, new: Mapping[str, Any], database: BaseDatabaseWrapper) -> list[Any]:
-        values = [
-            new[name] if name in new else prepare(getattr(row, attribute), database)
-            for name, attribute, prepare in self._new
-        ]
+        is_whole = len(new) == len(self._columns)
+        own = {} if is_whole else dict(zip(self._columns, self._read(row, database), strict=True))
+        values = [new[name] if name in new else own[name] for name in self._columns]
         return [*values, *self._kept(row, database), *self._demanded]
 
     @cached_property
@@ -142,8 +143,16 @@ class Update:
         return _named_fields(self._model, self._names)
 
     @cached_property
-    def _new(self) -> list[tuple[str, str, Prepare]]:
-        return [(field.name, field.attname, _prepare(field)) for field in self._fields]
+    def _columns(self) -> dict[str, Prepare]:
+        return {field.attname: _prepare(field) for field in self._fields}
+
+    @cached_property
+    def _prepares(self) -> dict[str, Prepare]:
+        return {name: prepare for name, prepare in self._columns.items() if prepare is not _as_it_is}
+
+    @cached_property
+    def _read(self) -> "_Reader":
+        return _Reader(self._fields)
 
     @cached_property
     def _kept(self) -> "_Reader":
@@ -166,12 +175,13 @@ class _Reader:
     """Reads several fields of a row, ready for the database."""
 
     def __init__(self, fields: Sequence[Field[Any, Any]]) -> None:
-        self._names = [field.attname for field in fields]
+        # One more than there are: of a single name it would give the value itself.
+        self._get = attrgetter(*(field.attname for field in fields), "pk")
         prepares = [_prepare(field) for field in fields]
         self._prepares = [(place, prepare) for place, prepare in enumerate(prepares) if prepare is not _as_it_is]
 
     def __call__(self, row: Model, database: BaseDatabaseWrapper) -> list[Any]:
-        values = [getattr(row, name) for name in self._names]
+        values = [*self._get(row)[:-1]]
         for place, prepare in self._prepares:
             values[place] = prepare(values[place], database)
         return values
@@ -180,10 +190,6 @@ class _Reader:
 def _named_fields(model: type[Model], names: Iterable[str]) -> list[Field[Any, Any]]:
     fields = {field.name: field for field in model._meta.concrete_fields}
     return [fields[name] for name in names]
-
-
-def _plain(value: Any) -> Any:
-    return value.pk if isinstance(value, Model) else value
 
 
 def _prepare(field: Field[Any, Any]) -> Prepare:

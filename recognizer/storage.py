@@ -73,8 +73,9 @@ class DurableStorage(FileSystemStorage):
         """The whole file. The system may then forget it: pages that go round cost an upload less than new ones.
 
         Measured for 5 MB: 19 ms of processor time to write, sync and read with new pages, 3 ms with the same again.
+        Names as for `ensure`.
         """
-        with open(self.path(name), "rb") as file:  # noqa: PTH123 - every answer comes through here
+        with open(os.path.join(self.location, name), "rb") as file:  # noqa: PTH118, PTH123 - every answer comes here
             raw = file.read()
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return raw

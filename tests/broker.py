@@ -47,8 +47,7 @@ def hung_broker(settings: Settings, tmp_path: Path, fresh_process: None) -> Iter
 
 
 def forget_connections() -> None:
-    own.connection().close()
-    own.connection.cache_clear()
+    own.forget()
     pools.reset()
     app.amqp._producer_pool = None
     app._pool = None

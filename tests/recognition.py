@@ -59,7 +59,7 @@ def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idle, "_asked_at", {})
     monkeypatch.setattr(standby, "_versions", {})
     monkeypatch.setattr(doorbell._quiet, "until", 0.0)
-    broker.connection.cache_clear()
+    broker.forget()
 
 
 @pytest.fixture

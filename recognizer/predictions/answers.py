@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from operator import attrgetter
 
 from django.core.exceptions import ValidationError
 
@@ -9,11 +10,12 @@ from recognizer.predictions.models import OUTCOME, Prediction
 
 WRITTEN_BY_WORKER = ("attempts", "started_at", *OUTCOME)
 _FIELDS = {field.attname: field for field in Prediction._meta.concrete_fields if field.name in WRITTEN_BY_WORKER}
+_outcome = attrgetter(*_FIELDS)
 
 
 def pack(prediction: Prediction) -> str:
     """The outcome that this object has just stored."""
-    return json.dumps({name: getattr(prediction, name) for name in _FIELDS}, default=datetime.isoformat)
+    return json.dumps(dict(zip(_FIELDS, _outcome(prediction), strict=True)), default=datetime.isoformat)
 
 
 def unpack(text: str, prediction: Prediction) -> bool:

@@ -46,7 +46,7 @@ def ring() -> bool:
     if _is_quiet():
         return False
     try:
-        if broker.connection().eval(_RING, 0):
+        if broker.ask("EVAL", _RING, 0):
             app.send_task("predict", queue="predict", retry=False)
     except (RedisError, KombuError, OSError) as error:
         _be_quiet()
@@ -58,7 +58,7 @@ def ring() -> bool:
 def clear() -> None:
     """Let the next upload ring again. Called before the first claim, or a ring between the two is lost."""
     with contextlib.suppress(RedisError, OSError):
-        broker.connection().delete(PENDING_RING)
+        broker.ask("DEL", PENDING_RING)
 
 
 @contextlib.contextmanager
@@ -68,21 +68,19 @@ def listening(seconds: float) -> Iterator[None]:
     The first look finds what rang before we listened, the second what rang when we stopped to.
     """
     with contextlib.suppress(RedisError, OSError):
-        pipeline = broker.connection().pipeline()
-        pipeline.delete(WAKE)
-        pipeline.set(LISTENING, 1, px=int((seconds + SLICE_SECONDS) * 1000))
-        pipeline.execute()
+        broker.ask("DEL", WAKE)
+        broker.ask("SET", LISTENING, 1, "PX", int((seconds + SLICE_SECONDS) * 1000))
     try:
         yield
     finally:
         with contextlib.suppress(RedisError, OSError):
-            broker.connection().delete(LISTENING)
+            broker.ask("DEL", LISTENING)
 
 
 def wait_for_ring(seconds: float) -> bool:
     """Wait for the next ring, at most SLICE_SECONDS. False: none came."""
     try:
-        return seconds > 0 and bool(broker.connection().blpop([WAKE], timeout=min(seconds, SLICE_SECONDS)))
+        return seconds > 0 and bool(broker.ask("BLPOP", WAKE, min(seconds, SLICE_SECONDS)))
     except (RedisError, OSError):
         return False
 
@@ -90,7 +88,7 @@ def wait_for_ring(seconds: float) -> bool:
 def announce(answers: Mapping[UUID, str]) -> None:
     """Tell whoever waits that these rows have ended, and what they say now; empty: look it up."""
     with contextlib.suppress(RedisError, OSError):
-        broker.connection().eval(_ANNOUNCE, len(answers), *map(_answer_key, answers), *answers.values())
+        broker.ask("EVAL", _ANNOUNCE, len(answers), *map(_answer_key, answers), *answers.values())
 
 
 def wait_for(prediction: UUID, *, seconds: float) -> str:
@@ -99,10 +97,9 @@ def wait_for(prediction: UUID, *, seconds: float) -> str:
     try:
         while (left := deadline - time.monotonic()) > 0 and not _is_quiet():
             # Put back as it is taken: a request with the same idempotency key may wait beside this one.
-            seconds_left = min(left, SLICE_SECONDS)
-            answer = broker.connection().blmove(key, key, timeout=seconds_left)  # type: ignore[arg-type]
+            answer = broker.ask("BLMOVE", key, key, "LEFT", "RIGHT", min(left, SLICE_SECONDS))
             if answer is not None:
-                return bytes(answer).decode()  # type: ignore[arg-type]
+                return bytes(answer).decode()
     except (RedisError, OSError):
         _be_quiet()
     return ""

@@ -333,7 +333,7 @@ class Prediction(models.Model):
     def succeed(self, *, scores: Sequence[tuple[str, float]], version: ModelVersion, **answer: Any) -> bool:
         """Store the answer. False means a later attempt owns the row now."""
         label, score = scores[0]
-        answer |= {"scores": [list(pair) for pair in scores], "label": label, "score": score, "version": version}
+        answer |= {"scores": [list(pair) for pair in scores], "label": label, "score": score, "version_id": version.pk}
         return self._finish(status=self.Status.SUCCEEDED, error_code="", error_detail="", **answer)
 
     def fail(self, code: str, detail: str) -> bool:

@@ -1,5 +1,6 @@
 """Rings, and what a dead or hung broker costs."""
 
+import os
 import time
 import uuid
 
@@ -197,7 +198,7 @@ def test_broker_that_comes_back_is_used_again(hung_broker: None, settings, reque
     assert not doorbell.ring()
     assert hung == settings.RECOGNIZER_BROKER_URL
     settings.RECOGNIZER_BROKER_URL = f"unix://{settings.RECOGNIZER_BROKER_SOCKET}"
-    own.connection.cache_clear()
+    own.forget()
     broker = request.getfixturevalue("broker")
     doorbell._quiet.until = 0.0
 
@@ -224,3 +225,24 @@ def test_drain_survives_a_dead_broker(fruit: RegisteredModel, client: Client):
     tasks.classify_pending()
 
     assert Prediction.objects.get().status == "succeeded"
+
+
+def test_connection_that_the_broker_closed_is_replaced(broker):
+    assert own.ask("PING") == b"PONG"
+    broker.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    assert own.ask("PING") == b"PONG"
+
+
+def test_forked_process_has_a_connection_of_its_own(broker):
+    ours = own.ask("CLIENT", "ID")
+    reading, writing = os.pipe()
+    if not (pid := os.fork()):
+        os.write(writing, str(own.ask("CLIENT", "ID")).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+    theirs = int(os.read(reading, 20))
+    assert theirs != ours == own.ask("CLIENT", "ID")
+    os.close(reading)
+    os.close(writing)
