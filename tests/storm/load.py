@@ -13,7 +13,7 @@ from tests.storm.ledger import Entry, Ledger, content_of
 from tests.system.client import Reply, predict, send
 from tests.system.pictures import large_picture, phone_picture, small_picture
 
-NUM_VISITORS = 8
+NUM_VISITORS = 16
 AGAIN_SECONDS = 0.5
 PATIENCE_SECONDS = 150.0  # a visitor goes on for so long; a keyless one asks once
 ASK_AGAIN = {0, 429, 500, 503, 507}
