@@ -18,15 +18,24 @@ def ask(*command: str | bytes | float) -> Any:
     plug-ins. Raises RedisError.
     """
     connection = _connection()
+    was_open = connection.is_connected
     try:
         return _asked(connection, *command)
-    except redis.ConnectionError:  # as after a restart of the broker: tried once more, over a new one
-        return _asked(connection, *command)
+    except redis.ConnectionError:
+        if not was_open:
+            raise
+        return _asked(connection, *command)  # closed meanwhile, as by a restart of the broker: over a new one
 
 
 def _asked(connection: Any, *command: str | bytes | float) -> Any:
-    connection.send_command(*command)
-    return connection.read_response()
+    try:
+        connection.send_command(*command)
+        return connection.read_response()
+    except redis.ResponseError:
+        raise
+    except BaseException:  # an answer that nobody has read would be taken for that of the next command
+        connection.disconnect()
+        raise
 
 
 def forget() -> None:
@@ -38,7 +47,8 @@ def forget() -> None:
 def _connection() -> Any:
     pool = _pool()
     if _own.kept is None or _own.kept[0] is not pool:
-        _own.kept = pool, pool.make_connection()
+        # Not pool.make_connection(): that counts, and a pool makes a hundred.
+        _own.kept = pool, pool.connection_class(**pool.connection_kwargs)
     return _own.kept[1]
 
 

@@ -121,6 +121,8 @@ class Update:
 
     def run_all(self, rows: Sequence[Model], **values: Any) -> int:
         """The same values for several rows; how many took them. Unless all did, no object changes: roll back."""
+        if unknown := values.keys() - self._by_column.keys():
+            raise TypeError(f"{sorted(unknown)} are none of the columns that this changes")
         database = connections[DEFAULT_DB_ALIAS]
         new = values | {name: self._prepares[name](values[name], database) for name in values.keys() & self._prepares}
         with database.cursor() as cursor:
@@ -133,9 +135,9 @@ class Update:
         return num_changed
 
     def _parameters(self, row: Model, new: Mapping[str, Any], database: BaseDatabaseWrapper) -> list[Any]:
-        is_whole = len(new) == len(self._columns)
-        own = {} if is_whole else dict(zip(self._columns, self._read(row, database), strict=True))
-        values = [new[name] if name in new else own[name] for name in self._columns]
+        is_whole = len(new) == len(self._by_column)
+        own = {} if is_whole else dict(zip(self._by_column, self._read(row, database), strict=True))
+        values = [new[name] if name in new else own[name] for name in self._by_column]
         return [*values, *self._kept(row, database), *self._demanded]
 
     @cached_property
@@ -143,12 +145,12 @@ class Update:
         return _named_fields(self._model, self._names)
 
     @cached_property
-    def _columns(self) -> dict[str, Prepare]:
+    def _by_column(self) -> dict[str, Prepare]:
         return {field.attname: _prepare(field) for field in self._fields}
 
     @cached_property
     def _prepares(self) -> dict[str, Prepare]:
-        return {name: prepare for name, prepare in self._columns.items() if prepare is not _as_it_is}
+        return {name: prepare for name, prepare in self._by_column.items() if prepare is not _as_it_is}
 
     @cached_property
     def _read(self) -> "_Reader":

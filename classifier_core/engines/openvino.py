@@ -59,7 +59,7 @@ class OpenVINOEngine:
             request.set_input_tensor(ov.Tensor(picture, shared_memory=True))
             # In this thread: to wake another one costs time, and its caches are without the picture. Whichever threads
             # call, two requests run on two streams (measured with six threads in pairs, and eight over two requests).
-            request.infer()
+            request.infer(share_outputs=True)
             # Copied, because the next run reuses the buffers.
             return {name: request.get_output_tensor(place).data.copy() for place, name in enumerate(self._names)}
 

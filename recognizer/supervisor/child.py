@@ -29,7 +29,7 @@ class Child:
         self._environment = program.environment | environment
         self._children = children
         self._process: subprocess.Popen[bytes] | None = None
-        self._started_at = 0.0  # monotonic seconds
+        self.started_at = 0.0  # monotonic seconds
         self._restart_at = 0.0
 
     @property
@@ -55,7 +55,7 @@ class Child:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._started_at = time.monotonic()
+        self.started_at = time.monotonic()
         self._children.remember(self.program.name, self._process.pid)
 
     def collect(self) -> str | None:
@@ -74,7 +74,7 @@ class Child:
     def postpone(self) -> None:
         """Count one more death and set the time of the next start."""
         now = time.monotonic()
-        self.deaths_in_a_row = 1 if now - self._started_at >= STEADY_SECONDS else self.deaths_in_a_row + 1
+        self.deaths_in_a_row = 1 if now - self.started_at >= STEADY_SECONDS else self.deaths_in_a_row + 1
         self._restart_at = now + self.delay_seconds
 
     @property

@@ -68,10 +68,13 @@ class Service:
             Child(program, environment=options.environment(), log=logs / f"{program.name}.log", children=children)
             for program in list_programs(options)
         ]
-        self._broker_watch = SilenceWatch(self.children[0], speaks=lambda: broker_speaks(options))
+        self._broker_watch = self._watch_broker() if options.has_own_broker else None
         self._logs_checked_at = time.monotonic()
         self.login = ""  # of the first admin, if this start made one
         self.is_ready = False  # at the end of the start; later /readyz knows
+
+    def _watch_broker(self) -> SilenceWatch:
+        return SilenceWatch(self.children[0], speaks=lambda: broker_speaks(self.options))
 
     def start(self) -> None:
         """Start everything and wait until it answers. Raises StartFailed or StopRequested."""
@@ -149,7 +152,7 @@ class Service:
                 say(child.tail())
             if child.deaths_in_a_row and child.is_due:
                 self._try_restart(child)
-        if self.options.has_own_broker and self._broker_watch.check():
+        if self._broker_watch and self._broker_watch.check():
             say(f"The broker has not answered for {ASK_SECONDS * MAX_SILENCES:.0f} s. It is killed and starts again.")
         if time.monotonic() - self._logs_checked_at > LOG_CHECK_SECONDS:
             self._logs_checked_at = time.monotonic()

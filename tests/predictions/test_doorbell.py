@@ -3,8 +3,10 @@
 import os
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import redis
 from django.test import Client
 
 from recognizer import broker as own
@@ -234,15 +236,43 @@ def test_connection_that_the_broker_closed_is_replaced(broker):
     assert own.ask("PING") == b"PONG"
 
 
+def test_many_threads_have_a_connection_each(broker):
+    for _ in range(3):  # more of them in all than a pool of the client makes
+        with ThreadPoolExecutor(40) as threads:
+            assert [*threads.map(lambda _: own.ask("PING"), range(40))] == [b"PONG"] * 40
+
+
+def test_answer_that_was_not_read_is_never_taken_for_another(broker, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("redis.connection.AbstractConnection.read_response", _out_of_memory)
+        with pytest.raises(MemoryError):
+            own.ask("ECHO", "somebody's answer")
+
+    assert own.ask("ECHO", "mine") == b"mine"
+
+
+def _out_of_memory(*_: object, **__: object) -> None:
+    raise MemoryError
+
+
+def test_refusal_keeps_the_connection(broker):
+    ours = own.ask("CLIENT", "ID")
+    with pytest.raises(redis.ResponseError):
+        own.ask("NO_SUCH_COMMAND")
+
+    assert own.ask("CLIENT", "ID") == ours
+
+
 def test_forked_process_has_a_connection_of_its_own(broker):
     ours = own.ask("CLIENT", "ID")
     reading, writing = os.pipe()
     if not (pid := os.fork()):
-        os.write(writing, str(own.ask("CLIENT", "ID")).encode())
-        os._exit(0)
+        try:
+            os.write(writing, str(own.ask("CLIENT", "ID")).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
     os.waitpid(pid, 0)
 
-    theirs = int(os.read(reading, 20))
-    assert theirs != ours == own.ask("CLIENT", "ID")
-    os.close(reading)
-    os.close(writing)
+    with os.fdopen(reading) as said:
+        assert int(said.read()) != ours == own.ask("CLIENT", "ID")

@@ -107,6 +107,17 @@ def test_update_writes_only_its_fields_and_only_while_the_rest_holds():
     assert Prediction.objects.get().label == row.label == "Äpfel"
 
 
+def test_update_takes_columns_and_no_other_names():
+    update = Update(Prediction, fields=["image", "label"], unchanged=["attempts"], required={"status": "pending"})
+    row = prediction()
+    row.save()
+
+    assert update.run(row, image_id=None)
+    assert Prediction.objects.get().image_id is row.image_id is row.image is None
+    with pytest.raises(TypeError, match="score"):
+        update.run(row, score=0.5)
+
+
 def test_update_may_change_what_names_the_row():
     update = Update(Prediction, fields=["status", "attempts"], unchanged=["attempts"], required={"status": "pending"})
     row = prediction()

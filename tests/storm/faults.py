@@ -83,7 +83,8 @@ def stopped(pid: int) -> Iterator[None]:
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):  # the supervisor ends a broker that is silent for long
+            os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

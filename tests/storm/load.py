@@ -65,14 +65,15 @@ def steady_load(url: str, ledger: Ledger, *, models: list[str], rate: float) -> 
     is_over, numbers = threading.Event(), itertools.count()
     pause = NUM_VISITORS / rate
 
-    def visit() -> None:
+    def visit(place: int) -> None:
         visitor = Visitor(url, ledger, models=models)
+        is_over.wait(place / rate)  # or all begin at once
         while not is_over.wait(pause):
             number = next(numbers)
             visitor.upload(number, has_key=number % 4 != 3)
 
     with ThreadPoolExecutor(NUM_VISITORS) as visitors:
-        visits = [visitors.submit(visit) for _ in range(NUM_VISITORS)]
+        visits = [visitors.submit(visit, place) for place in range(NUM_VISITORS)]
         try:
             yield
         finally:

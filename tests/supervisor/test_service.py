@@ -51,6 +51,17 @@ def test_service_heals_and_stops_clean(start_service):
 
 
 @pytest.mark.slow
+def test_hung_broker_is_replaced(start_service):
+    service = start_service()
+    hung = service.pids()["broker"]
+    os.kill(hung, signal.SIGSTOP)
+
+    wait_until(lambda: service.pids().get("broker") not in (None, hung), seconds=60, what="A new broker")
+    assert "The broker has not answered for 20 s. It is killed and starts again." in service.said()
+    wait_until(lambda: service.answers("/readyz"), seconds=30, what="A ready service")
+
+
+@pytest.mark.slow
 def test_killed_supervisor_leaves_nothing_and_restarts(prepared_data, tmp_path):
     data_dir = tmp_path / "data"
     shutil.copytree(prepared_data, data_dir)

@@ -1,6 +1,8 @@
 """A broker that hangs for good is ended; one that is slow for a moment, or loads its files, is not."""
 
 import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -48,6 +50,37 @@ def test_hung_broker_is_ended_after_several_silences(broker, options):
     assert wait_for_end(broker) == "was ended by SIGKILL"
     assert broker.was_killed  # so that its files stay
     assert not watch.check()
+
+
+def test_silences_of_an_earlier_process_count_against_no_other(broker):
+    watch = SilenceWatch(broker, speaks=lambda: False)
+    assert not any(watch.check() for _ in range(MAX_SILENCES - 1))
+
+    broker.signal_group(signal.SIGKILL)
+    wait_for_end(broker)
+    broker.start()
+
+    assert [watch.check() for _ in range(MAX_SILENCES)] == [False] * (MAX_SILENCES - 1) + [True]
+
+
+def test_broker_that_loads_its_files_speaks(options):
+    place = broker_socket(options.data_dir)
+    create_socket_dir(place)
+    with socket.socket(socket.AF_UNIX) as listener, ThreadPoolExecutor(1) as loading:
+        listener.bind(str(place))
+        listener.listen()
+        replies = loading.submit(lambda: [_reply(listener, b"-LOADING the dataset\r\n") for _ in range(2)])
+
+        assert broker_speaks(options)
+        assert not broker_answers(options)
+        replies.result(5)
+
+
+def _reply(listener: socket.socket, words: bytes) -> None:
+    client, _ = listener.accept()
+    with client:
+        client.recv(64)
+        client.sendall(words)
 
 
 def test_one_answer_forgives_the_silences_before(broker):
