@@ -39,6 +39,7 @@ class ChildrenFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._started: dict[str, tuple[int, str | None]] = {}
+        self._is_behind = False  # the last change could not be written
 
     def remember(self, name: str, pid: int) -> None:
         """Write down a child that was just started."""
@@ -50,13 +51,20 @@ class ChildrenFile:
         self._started.pop(name, None)
         self._write()
 
+    def catch_up(self) -> None:
+        """Write what could not be written when it happened."""
+        if self._is_behind:
+            self._write()
+
     def _write(self) -> None:
         rows = [{"name": name, "pid": pid, "started": started} for name, (pid, started) in self._started.items()]
         fresh = self.path.with_suffix(".new")
+        self._is_behind = True
         # A disk that is full just now must not end a service that runs.
         with contextlib.suppress(OSError):
             fresh.write_text(json.dumps(rows))
             fresh.replace(self.path)
+            self._is_behind = False
 
     def end_leftovers(self) -> list[str]:
         """End what the file names and still runs, by pid and start time; gives the names."""

@@ -152,6 +152,7 @@ class Service:
                 say(child.tail())
             if child.deaths_in_a_row and child.is_due:
                 self._try_restart(child)
+        self._children_file.catch_up()
         if self._broker_watch and self._broker_watch.check():
             say(f"The broker has not answered for {ASK_SECONDS * MAX_SILENCES:.0f} s. It is killed and starts again.")
         if time.monotonic() - self._logs_checked_at > LOG_CHECK_SECONDS:

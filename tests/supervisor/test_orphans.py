@@ -54,6 +54,19 @@ def test_leftover_is_ended_by_exact_identity(tmp_path, sleeper):
     assert sleeper.wait(5) == -signal.SIGTERM
 
 
+def test_child_of_a_moment_without_disk_is_written_down_later(tmp_path, sleeper):
+    children, in_the_way = ChildrenFile(tmp_path / "children.json"), tmp_path / "children.new"
+    in_the_way.mkdir()  # as a full disk: root writes where others may not
+    children.remember("worker", sleeper.pid)
+    assert ChildrenFile(tmp_path / "children.json").end_leftovers() == []
+
+    in_the_way.rmdir()
+    children.catch_up()
+
+    assert ChildrenFile(tmp_path / "children.json").end_leftovers() == ["worker"]
+    assert sleeper.wait(5) == -signal.SIGTERM
+
+
 def test_leftover_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):
     monkeypatch.setattr("recognizer.supervisor.leftovers.GRACE_SECONDS", 0.3)
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
