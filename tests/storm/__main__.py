@@ -45,7 +45,7 @@ def parse(arguments: list[str]) -> Plan:
         help="how long it strikes; 0: each fault once (default: 10)",
     )
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
-    parser.add_argument("--rate", type=float, default=16.0, help="uploads a second (default: 16)")
+    parser.add_argument("--rate", type=float, default=Plan.rate, help="uploads a second (default: %(default)g)")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="the order of the faults")
     chosen = parser.parse_args(arguments)
     return Plan(chosen.seed, minutes=chosen.minutes, database=chosen.database, rate=chosen.rate)

@@ -20,6 +20,7 @@ from tests.storm.storm import Storm, deck
 from tests.storm.witness import Witness
 from tests.system import rows
 
+MAX_PENDING = 2000  # twice the default, so that more is promised; they drain in half of PROMISED_SECONDS
 PROMISED_SECONDS = 120.0  # from everything being up again to the end of every prediction
 SWEEP = "from recognizer.predictions.sweeping import sweep_part; [sweep_part(part) for part in range(256)]"
 
@@ -31,7 +32,7 @@ class Plan:
     seed: int
     minutes: float = 0  # 0: each fault once, then it is over
     database: str = "sqlite"
-    rate: float = 16.0  # uploads a second
+    rate: float = 40.0  # uploads a second
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def ride_out(plan: Plan, folder: Path, *, prepared: Path | None = None) -> Outco
 
 
 def _begin(plan: Plan, folder: Path, postgres: PostgresServer | None, *, has_small_disk: bool) -> Storm:
-    env = {"DATABASE_URL": postgres.url} if postgres else {}
+    env = {"RECOGNIZER_MAX_PENDING": str(MAX_PENDING), **({"DATABASE_URL": postgres.url} if postgres else {})}
     service = RunningService(folder, **env)
     if postgres:
         rows.are_on_postgres(folder, postgres.url)
