@@ -68,13 +68,11 @@ class Service:
             Child(program, environment=options.environment(), log=logs / f"{program.name}.log", children=children)
             for program in list_programs(options)
         ]
-        self._broker_watch = self._watch_broker() if options.has_own_broker else None
+        broker = self.children[0] if options.has_own_broker else None
+        self._broker_watch = SilenceWatch(broker, speaks=lambda: broker_speaks(options)) if broker else None
         self._logs_checked_at = time.monotonic()
         self.login = ""  # of the first admin, if this start made one
         self.is_ready = False  # at the end of the start; later /readyz knows
-
-    def _watch_broker(self) -> SilenceWatch:
-        return SilenceWatch(self.children[0], speaks=lambda: broker_speaks(self.options))
 
     def start(self) -> None:
         """Start everything and wait until it answers. Raises StartFailed or StopRequested."""

@@ -4,6 +4,7 @@ import os
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 import redis
@@ -237,12 +238,19 @@ def test_connection_that_the_broker_closed_is_replaced(broker):
 
 
 def test_many_threads_have_a_connection_each(broker):
-    for _ in range(3):  # more of them in all than a pool of the client makes
+    together = Barrier(40, timeout=20)
+
+    def ask(_: int) -> bytes:
+        together.wait()  # or a few threads do it all
+        return own.ask("PING")
+
+    for _ in range(3):  # more in all than a pool of the client makes
         with ThreadPoolExecutor(40) as threads:
-            assert [*threads.map(lambda _: own.ask("PING"), range(40))] == [b"PONG"] * 40
+            assert [*threads.map(ask, range(40))] == [b"PONG"] * 40
 
 
 def test_answer_that_was_not_read_is_never_taken_for_another(broker, monkeypatch: pytest.MonkeyPatch):
+    own.ask("PING")  # connected: the answer of the command itself is left unread
     with monkeypatch.context() as patched:
         patched.setattr("redis.connection.AbstractConnection.read_response", _out_of_memory)
         with pytest.raises(MemoryError):

@@ -109,7 +109,9 @@ def test_update_writes_only_its_fields_and_only_while_the_rest_holds():
 
 def test_update_takes_columns_and_no_other_names():
     update = Update(Prediction, fields=["image", "label"], unchanged=["attempts"], required={"status": "pending"})
-    row = prediction()
+    blob().save()
+    image = UploadedImage.objects.create(blob_id="a" * 64)
+    row = prediction(image=image)
     row.save()
 
     assert update.run(row, image_id=None)

@@ -24,7 +24,7 @@ def test_nothing_is_lost_in_the_storm(prepared_data, tmp_path):
 @pytest.mark.long
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_nothing_is_lost_in_a_long_storm(prepared_data, tmp_path, database):
-    check_storm(Plan(any_seed(), minutes=5, database=database), tmp_path / "data", prepared=prepared_data)
+    check_storm(Plan(any_seed(), minutes=5, database=database, rate=16), tmp_path / "data", prepared=prepared_data)
 
 
 def any_seed() -> int:
