@@ -4,10 +4,12 @@ export function listen(form, give) {
   const giveSome = (files) => files.length > 0 && give([...files]);
 
   for (const input of form.querySelectorAll("input[type=file]")) {
-    input.addEventListener("change", () => {
+    const take = () => {
       giveSome(input.files);
       input.value = ""; // the same file may be chosen again
-    });
+    };
+    input.addEventListener("change", take);
+    queueMicrotask(take); // chosen while this script was still on its way
   }
   listenToDrops(document.getElementById("drop"), giveSome);
   addEventListener("paste", (event) => giveSome(event.clipboardData?.files ?? []));

@@ -49,6 +49,20 @@ def test_chosen_photos_are_named_each_on_its_card(visit: Visit):
     assert page.locator(".card img").first.evaluate("image => image.naturalWidth") == 451
 
 
+def test_photo_that_was_chosen_before_the_scripts_came_is_taken(visit: Visit):
+    page, scripts = visit("/history/"), []
+    page.route("**/sources*.js", lambda route: scripts.append(route))  # noqa: PLW0108 - Playwright asks for its parameters
+    page.goto("/", wait_until="commit")
+    choose(page, "coffee.png")
+    page.wait_for_timeout(500)
+    [script] = scripts
+
+    script.continue_()
+
+    wait_for_answers(page, 1)
+    expect(state(page)).to_have_text(re.compile(COFFEE))
+
+
 def test_card_leads_to_the_stored_recognition(visit: Visit):
     page = visit()
     choose(page, "coffee.png")
