@@ -58,7 +58,7 @@ class Ledger:
     @property
     def kept(self) -> list[Entry]:
         """The answers that are promises."""
-        return [entry for entry in self.entries if entry.reply.is_kept]
+        return [entry for entry in self.entries if entry.is_promised]
 
     def stored(self) -> dict[str, rows.Row]:
         """The rows of this storm."""
