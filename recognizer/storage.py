@@ -59,7 +59,7 @@ class DurableStorage(FileSystemStorage):
         `exists` and `save` without their layers, a third of their time, and without their check that the name leads
         nowhere else: give it names that this service made, never one that came from outside.
         """
-        path = os.path.join(self.location, name)  # noqa: PTH118 - a path object takes longer
+        path = self._place(name)
         if os.path.exists(path):  # noqa: PTH110 - a path object takes longer than the look
             return False
         try:
@@ -75,10 +75,13 @@ class DurableStorage(FileSystemStorage):
         Measured for 5 MB: 19 ms of processor time to write, sync and read with new pages, 3 ms with the same again.
         Names as for `ensure`.
         """
-        with open(os.path.join(self.location, name), "rb") as file:  # noqa: PTH118, PTH123 - every answer comes here
+        with open(self._place(name), "rb") as file:  # noqa: PTH123 - every answer comes through here
             raw = file.read()
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return raw
+
+    def _place(self, name: str) -> str:
+        return os.path.join(self.location, name)  # noqa: PTH118 - a path object takes longer
 
     def _save(self, name: str, content: File[bytes]) -> str:
         path = Path(self.path(name))

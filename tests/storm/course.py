@@ -54,7 +54,7 @@ def ride_out(plan: Plan, folder: Path, *, prepared: Path | None = None) -> Outco
 
 
 def _begin(plan: Plan, folder: Path, postgres: PostgresServer | None, *, has_small_disk: bool) -> Storm:
-    env = {"RECOGNIZER_MAX_PENDING": str(MAX_PENDING), **({"DATABASE_URL": postgres.url} if postgres else {})}
+    env = {"RECOGNIZER_MAX_PENDING": str(MAX_PENDING)} | ({"DATABASE_URL": postgres.url} if postgres else {})
     service = RunningService(folder, **env)
     if postgres:
         rows.are_on_postgres(folder, postgres.url)

@@ -87,7 +87,7 @@ class Ledger:
     def _line(self, phase: str, found: dict[str, rows.Row]) -> str:
         entries = [entry for entry in self.entries if entry.phase == phase]
         answers = Counter(entry.reply.status for entry in entries)
-        mine = [found[entry.id] for entry in entries if entry.reply.is_kept and entry.id in found]
+        mine = [found[entry.id] for entry in entries if entry.is_promised and entry.id in found]
         other = len(entries) - answers[200] - answers[202]
         slowest = max(entry.reply.seconds for entry in entries)
         ended, retried = sum(row.has_ended for row in mine), sum(row.attempts > 1 for row in mine)
