@@ -31,7 +31,8 @@ statuses = [client.get(path).status_code for path in paths]
 statuses.append(client.post("/api/predict/", b"x", content_type="image/png").status_code)
 from recognizer.predictions import doorbell
 doorbell.ring()
-heavy = {"numpy", "torch", "torchvision", "openvino", "onnx", "onnxruntime", "timm", "sklearn", "matplotlib"} & set(sys.modules)
+heavy = {"numpy", "torch", "torchvision", "openvino", "onnx", "onnxruntime", "timm", "sklearn", "matplotlib"}
+heavy &= set(sys.modules)
 print(json.dumps([statuses, sorted(heavy)]))
 """
 
