@@ -40,7 +40,7 @@ class ImageHeader:
 
 DEFAULT_LIMITS = ImageLimits()
 
-STRIP_ROWS = 512  # of a 16-bit picture converted at a time
+STRIP_PIXELS = 2_000_000  # of a 16-bit picture converted at a time, in copies of 4 bytes a pixel
 
 # The one plugin per format, and not Image.open: that would also try MPO, and warn about damaged ones.
 _OPENERS: dict[str, type[ImageFile]] = {
@@ -196,15 +196,16 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _from_16_bit(image: Image.Image) -> Image.Image:
     """Grey in 8 bits, transparent parts white.
 
-    Pillow's own conversion clips at 255, which turns a 16-bit picture white. Strips keep its 32-bit copies small. No
-    numpy: the web process reads headers here, and is to do without its 10 MiB.
+    Pillow's own conversion clips at 255, which turns a 16-bit picture white. Without numpy: the web process, which
+    reads headers here and draws thumbnails, is to do without its memory.
     """
     grey_of = [value >> 8 for value in range(65536)]
     if "transparency" in image.info:
         grey_of[image.info["transparency"]] = 255
     grey = Image.new("L", image.size)
-    for top in range(0, image.height, STRIP_ROWS):
-        strip = image.crop((0, top, image.width, min(top + STRIP_ROWS, image.height)))
+    num_rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, num_rows):
+        strip = image.crop((0, top, image.width, min(top + num_rows, image.height)))
         grey.paste(strip.convert("I").point(grey_of, "L"), (0, top))
     return grey
 

@@ -7,8 +7,6 @@ from typing import Generic, TypeVar
 
 from django.db import DataError, IntegrityError, transaction
 
-from recognizer.database import synced_last
-
 T = TypeVar("T")
 OF_ONE = (IntegrityError, DataError, ValueError)  # errors that one write brings over its group
 
@@ -48,11 +46,6 @@ class GroupCommit(Generic[T]):
         finally:
             mine.error = None  # it and this frame name each other: the photo would stay until a full garbage collection
 
-    def settle(self) -> None:
-        """Wait for the group that is being committed: on SQLite others see its rows before they are on disk."""
-        with self._turn:
-            pass
-
     def _commit_all(self) -> None:
         with self._list:
             group, self._waiting = self._waiting, []
@@ -65,7 +58,7 @@ class GroupCommit(Generic[T]):
         for write in group:
             write.is_done, write.error = True, None
         try:
-            with synced_last(), transaction.atomic(durable=True):
+            with transaction.atomic(durable=True):
                 self._store([write.rows for write in group])
         except BaseException as error:  # noqa: BLE001 - each caller gets it, in its own thread
             for write in group:

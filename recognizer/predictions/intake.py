@@ -196,7 +196,6 @@ def _earlier(owner: Owner, options: PredictOptions, fingerprint: str) -> Submiss
         return None
     if found.fingerprint != fingerprint:
         raise KeyReused("This Idempotency-Key came before with another image or other options. Use a new key.")
-    _uploads.settle()  # who sent it may not have been answered yet
     return Submission(found.prediction, is_new=False)
 
 

@@ -1,18 +1,12 @@
 """Idempotency-Key: two requests with one key are one."""
 
-import os
-import threading
-import uuid
-from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
 
-from recognizer.predictions.intake import PredictOptions, Submission, Upload, submit
-from recognizer.predictions.models import Owner, Prediction, UploadedImage
+from recognizer.predictions.models import Prediction, UploadedImage
 from recognizer.predictions.tasks import classify_pending
 from recognizer.registry.models import RegisteredModel
 from tests.recognition import both, picture, post
@@ -43,35 +37,6 @@ def test_finished_one_comes_back_finished(client: Client, fruit: RegisteredModel
     classify_pending()
 
     assert keyed(client).status_code == 200
-
-
-@pytest.mark.django_db(transaction=True)
-def test_second_one_is_not_answered_before_the_first_is_on_disk(
-    fruit: RegisteredModel, monkeypatch: pytest.MonkeyPatch
-):
-    owner, options = Owner(visitor=uuid.uuid4()), PredictOptions(fruit.name, idempotency_key="k")
-    is_committed, may_end = threading.Event(), threading.Event()
-
-    def sync(_log: int) -> None:
-        is_committed.set()
-        may_end.wait(10)
-
-    def send() -> Submission:
-        try:
-            return submit(Upload(picture()), owner=owner, options=options)
-        finally:
-            connection.close()
-
-    monkeypatch.setattr(os, "fdatasync", sync)
-    with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(send)
-        assert is_committed.wait(10)
-        second = threads.submit(send)
-        assert not wait([second], timeout=0.5).done
-        may_end.set()
-
-    assert [first.result().is_new, second.result().is_new] == [True, False]
-    assert first.result().prediction.pk == second.result().prediction.pk
 
 
 @pytest.mark.parametrize("other", [{"raw": picture(5)}, {"top_k": 3}, {"train": "true"}])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from classifier_core import images
 from classifier_core.errors import ImageRefused, ImageUndecodable
 from classifier_core.images import DEFAULT_LIMITS, ImageHeader, ImageLimits, decode, read_header
 from tests.core.heic_files import GRADIENT, box, from_gradient, full_box, large_picture, many_pictures, size_of
@@ -168,10 +169,19 @@ def test_sixteen_bit_grey_is_scaled():
 
 def test_sixteen_bit_transparency_becomes_white():
     values = np.full((600, 3), 0x1234, np.uint16)
-    values[::2, 0] = 0
-    raw = encode(Image.fromarray(values), "PNG", transparency=0)
+    values[::2, 0] = 0x4321
+    raw = encode(Image.fromarray(values), "PNG", transparency=0x4321)
 
     assert np.asarray(decode(raw))[598:, 0, 0].tolist() == [255, 0x12]
+
+
+def test_sixteen_bit_strips_join(monkeypatch):
+    monkeypatch.setattr(images, "STRIP_PIXELS", 30)
+    values = np.random.default_rng(1).integers(0, 65536, (10, 7), np.uint16)
+
+    decoded = np.asarray(decode(encode(Image.fromarray(values), "PNG")))
+
+    assert (decoded[:, :, 0] == values >> 8).all()
 
 
 PEAK_MEMORY = """

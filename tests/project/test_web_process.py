@@ -29,8 +29,13 @@ client = Client(SERVER_NAME="localhost")
 paths = ("/", "/api/models/", "/api/schema/", "/history/", "/admin/login/", "/healthz")
 statuses = [client.get(path).status_code for path in paths]
 statuses.append(client.post("/api/predict/", b"x", content_type="image/png").status_code)
-from recognizer.predictions import doorbell
+from recognizer.predictions import blobs, doorbell, renditions
 doorbell.ring()
+import io
+from PIL import Image
+raw = io.BytesIO()
+Image.new("I;16", (9, 9)).save(raw, "PNG")
+renditions.rendition(blobs.write(raw.getvalue()), "thumbnail")
 heavy = {"numpy", "torch", "torchvision", "openvino", "onnx", "onnxruntime", "timm", "sklearn", "matplotlib"}
 heavy &= set(sys.modules)
 print(json.dumps([statuses, sorted(heavy)]))
