@@ -61,6 +61,7 @@ _READER_ERRORS = (
     IndexError,
     KeyError,
     AttributeError,
+    AssertionError,
     EOFError,
     OverflowError,
     RuntimeError,

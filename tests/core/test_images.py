@@ -235,6 +235,14 @@ def test_transparent_parts_become_white(mode):
     assert decoded.getpixel((0, 0)) == (0, 0, 0)
 
 
+def test_palette_picture_without_its_palette_cannot_be_decoded():
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 3, 0, 0, 0))
+    rows = png_chunk(b"IDAT", zlib.compress((b"\0" + bytes(8)) * 8))
+
+    with pytest.raises(ImageUndecodable):
+        decode(b"\x89PNG\r\n\x1a\n" + header + rows + png_chunk(b"IEND", b""))
+
+
 def test_palette_transparency_becomes_white():
     image = quadrants().quantize(8)
     raw = encode(image, "PNG", transparency=image.getpixel((0, 0)))
