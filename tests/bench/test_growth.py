@@ -49,10 +49,22 @@ def test_the_table_marks_what_is_over_the_limit():
 @pytest.mark.slow
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_the_bench_runs(database: str):
-    asked = ["--predictions", "1000", "2000", "--databases", database, "--repeats", "2", "--only", "desk"]
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.growth", *asked], check=False, cwd=PROJECT_DIR, capture_output=True, text=True
-    )
+    asked = ["--predictions", "2000", "--databases", database, "--repeats", "2", "--only", "history"]
+    done = bench(*asked)
 
-    assert done.stdout.startswith(f"| p95 ms (processor ms) | {database} 1,000 | {database} 2,000 |"), done.stderr
-    assert "| desk | " in done.stdout
+    assert done.stdout.startswith(f"| p95 ms (processor ms) | {database} 2,000 |"), done.stderr
+    assert "| history: newest | " in done.stdout
+
+
+@pytest.mark.slow
+def test_sizes_share_the_names_of_their_pages():
+    """From the smallest one of the manual, whose made-up labels are fewer."""
+    done = bench("--predictions", "1000", "2000", "--databases", "sqlite", "--repeats", "2", "--only", "desk")
+
+    assert done.stdout.startswith("| p95 ms (processor ms) | sqlite 1,000 | sqlite 2,000 |"), done.stderr
+    assert "| desk: label, rare | " in done.stdout
+
+
+def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "bench.growth", *arguments]
+    return subprocess.run(command, check=False, cwd=PROJECT_DIR, capture_output=True, text=True)

@@ -167,10 +167,11 @@ def test_sixteen_bit_grey_is_scaled():
     assert np.asarray(decode(encode(Image.fromarray(values), "PNG")))[0, :, 0].tolist() == [0, 0x12, 0x80, 0xFF]
 
 
-def test_sixteen_bit_transparency_becomes_white():
+@pytest.mark.parametrize("transparent", [0, 0x4321])
+def test_sixteen_bit_transparency_becomes_white(transparent):
     values = np.full((600, 3), 0x1234, np.uint16)
-    values[::2, 0] = 0x4321
-    raw = encode(Image.fromarray(values), "PNG", transparency=0x4321)
+    values[::2, 0] = transparent
+    raw = encode(Image.fromarray(values), "PNG", transparency=transparent)
 
     assert np.asarray(decode(raw))[598:, 0, 0].tolist() == [255, 0x12]
 
