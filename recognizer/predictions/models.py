@@ -25,6 +25,7 @@ M = TypeVar("M", bound=models.Model)
 
 FARTHEST_LEASE = timedelta(minutes=1)  # a lease further ahead was given before the clock was set back
 TO_REVIEW = Q(verdict=None, score__isnull=False)
+OF_USER = Q(user__isnull=False)
 MAX_ATTEMPTS = 5  # then a row ends FAILED: what killed five workers would kill the sixth
 
 
@@ -81,7 +82,7 @@ class UploadedImage(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     blob = models.ForeignKey(Blob, on_delete=models.PROTECT, related_name="images")
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
     visitor = models.UUIDField(null=True, blank=True)
     file_name = models.CharField(max_length=255, blank=True)
@@ -90,7 +91,10 @@ class UploadedImage(models.Model):
 
     class Meta:
         verbose_name = "uploaded image"
-        indexes = [models.Index(fields=["-created_at"], name="uploaded_newest")]
+        indexes = [
+            models.Index(fields=["created_at"], name="uploaded_newest"),
+            models.Index(fields=["user"], name="uploaded_of_user", condition=OF_USER),
+        ]
 
     def __str__(self) -> str:
         return self.file_name or str(self.pk)
@@ -228,11 +232,17 @@ class Prediction(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     image = models.ForeignKey(UploadedImage, null=True, on_delete=models.PROTECT, related_name="predictions")
     # Repeated from the image, so that a person's history is one range of one index.
+    # No index of a column alone where one below begins with it.
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="predictions"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="predictions",
+        db_index=False,
     )
     visitor = models.UUIDField(null=True, blank=True)
-    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="predictions")
+    model = models.ForeignKey(RegisteredModel, on_delete=models.PROTECT, related_name="predictions", db_index=False)
     top_k = models.PositiveSmallIntegerField(default=5)
     created_at = models.DateTimeField(default=now, editable=False)
 
@@ -243,7 +253,9 @@ class Prediction(models.Model):
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
-    version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="predictions")
+    version = models.ForeignKey(
+        ModelVersion, null=True, on_delete=models.PROTECT, related_name="predictions", db_index=False
+    )
     engine = models.CharField(max_length=20, blank=True)
     device = models.CharField(max_length=20, blank=True)
     precision = models.CharField(max_length=20, blank=True)
@@ -267,35 +279,42 @@ class Prediction(models.Model):
     class Meta:
         ordering = ["-created_at", "-pk"]
         verbose_name = "recognition"
+        # Oldest first, also where pages show the newest first: a new row then goes to an index's end, where SQLite
+        # changes one page. At the start it divides pages almost each time. An index leaves out what has no value.
         indexes = [
-            models.Index(fields=["-created_at", "-id"], name="prediction_newest"),
-            models.Index(fields=["user", "-created_at", "-id"], name="prediction_of_user"),
-            models.Index(fields=["visitor", "-created_at", "-id"], name="prediction_of_visitor"),
-            # The score lets a filter by both pass rows over without reading them.
-            models.Index(fields=["label", "-created_at", "score"], name="prediction_by_label"),
+            models.Index(fields=["created_at", "id"], name="prediction_newest"),
+            models.Index(fields=["user", "created_at", "id"], name="prediction_of_user", condition=OF_USER),
             models.Index(
-                fields=["verdict", "-created_at", "-id"],
+                fields=["visitor", "created_at", "id"], name="prediction_of_visitor", condition=Q(visitor__isnull=False)
+            ),
+            # The score lets a filter by both pass rows over without reading them.
+            models.Index(fields=["label", "created_at", "score"], name="prediction_by_label"),
+            models.Index(
+                fields=["verdict", "created_at", "id"],
                 name="prediction_by_verdict",
                 condition=Q(verdict__isnull=False),
             ),
             # What nobody has judged: as people review, these grow small, and no page reads past the many that are done.
-            models.Index(fields=["-created_at", "-id"], name="to_review_newest", condition=TO_REVIEW),
+            models.Index(fields=["created_at", "id"], name="to_review_newest", condition=TO_REVIEW),
             # With what its condition names, so that SQLite counts along it and does not prefer other indexes for that.
             models.Index(
-                fields=["model", "-created_at", "-id", "score", "verdict"],
+                fields=["model", "created_at", "id", "score", "verdict"],
                 name="to_review_by_model",
                 condition=TO_REVIEW,
             ),
+            # The desk's order: by label, and the newest of each first.
             models.Index(fields=["model", "label", "-created_at"], name="to_review_by_label", condition=TO_REVIEW),
-            models.Index(fields=["model", "-created_at"], name="prediction_by_model"),
-            models.Index(fields=["model", "status", "-created_at", "-id"], name="prediction_answers"),
-            models.Index(fields=["version", "-created_at"], name="prediction_by_version"),
+            models.Index(fields=["model", "created_at"], name="prediction_by_model"),
+            models.Index(fields=["model", "status", "created_at", "id"], name="prediction_answers"),
+            models.Index(
+                fields=["version", "created_at"], name="prediction_by_version", condition=Q(version__isnull=False)
+            ),
             models.Index(fields=["score"], name="prediction_by_score"),
             models.Index(
-                fields=["known", "-created_at", "-id"], name="prediction_by_known", condition=Q(score__isnull=False)
+                fields=["known", "created_at", "id"], name="prediction_by_known", condition=Q(score__isnull=False)
             ),
-            # Also the queue, read backwards: SQLite does not use a partial index for it.
-            models.Index(fields=["status", "-created_at", "-id"], name="prediction_by_status"),
+            # Also the queue: SQLite does not use a partial index for it.
+            models.Index(fields=["status", "created_at", "id"], name="prediction_by_status"),
             models.Index(fields=["lease_until"], name="prediction_leased", condition=Q(status="running")),
         ]
         constraints = [
