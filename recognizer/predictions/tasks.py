@@ -120,6 +120,7 @@ def _start_serving(sender: str = "", **_: object) -> None:
     if not _is_predictor(sender):
         os.nice(TRAIN_NICE)
         return
+    connection_created.connect(_write_no_temporary_files)
     gc.collect()
     gc.freeze()  # this code stays, models come and go: to look through it would hold up recognition for 80 ms each time
     serving.start()
@@ -144,3 +145,13 @@ def _relax_sync(sender: object, connection: object = connection, **_: object) ->
     # A power cut may undo a worker's last commits; the rows are then pending again and are answered again.
     if connection.vendor == "sqlite":  # type: ignore[attr-defined]
         connection.cursor().execute("PRAGMA synchronous=NORMAL")  # type: ignore[attr-defined]
+
+
+def _write_no_temporary_files(sender: object, connection: object = connection, **_: object) -> None:
+    """SQLite notes how to take back an UPDATE that changes many pages: in memory, not in a file for each.
+
+    The files cost more than their writing. ext4 leaves the number of a removed file alone for five minutes, and whoever
+    creates one, as each upload does, looks through those first: a tenth of the web process's processor time.
+    """
+    if connection.vendor == "sqlite":  # type: ignore[attr-defined]
+        connection.cursor().execute("PRAGMA temp_store=MEMORY")  # type: ignore[attr-defined]

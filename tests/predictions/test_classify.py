@@ -3,6 +3,7 @@
 import shutil
 import time
 import uuid
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.recognition import picture, serve_tiny, undecodable, upload, work
 
 pytestmark = pytest.mark.django_db
 Status = Prediction.Status
+IN_MEMORY = 2  # of SQLite's ways to keep what is temporary
 OWNER = Owner(visitor=uuid.uuid4())
 
 
@@ -86,9 +88,36 @@ def test_lost_file_is_a_stored_failure(fruit: RegisteredModel):
     row = upload(owner=OWNER)
     blobs.remove(row.image.blob_id)
 
-    work()
+    for _ in range(2):
+        work()
+        expire_leases()
 
     assert (after(row).status, after(row).error_code) == (Status.FAILED, "image_missing")
+
+
+def test_file_that_comes_just_after_its_row_is_read_at_the_next_attempt(fruit: RegisteredModel):
+    row = upload(picture(0), owner=OWNER)
+    blobs.remove(row.image.blob_id)
+    work()
+    blobs.write(picture(0))
+
+    expire_leases()
+    work()
+
+    assert (after(row).status, after(row).attempts) == (Status.SUCCEEDED, 2)
+
+
+def expire_leases() -> None:
+    Prediction.objects.filter(status=Status.RUNNING).update(lease_until=now() - timedelta(seconds=1))
+    Prediction.objects.return_expired(now())
+
+
+@pytest.mark.files  # of SQLite
+def test_worker_writes_no_temporary_files():
+    with closing(connection.copy("default")) as own, own.cursor() as cursor:
+        tasks._write_no_temporary_files(sender=None, connection=own)
+
+        assert cursor.execute("PRAGMA temp_store").fetchone() == (IN_MEMORY,)
 
 
 def test_model_that_does_not_load_fails_the_batch(fruit: RegisteredModel, settings, tmp_path: Path):
