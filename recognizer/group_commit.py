@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError, IntegrityError
 
 T = TypeVar("T")
 OF_ONE = (IntegrityError, DataError, ValueError)  # errors that one write brings over its group
@@ -21,8 +21,8 @@ class _Write(Generic[T]):
 class GroupCommit(Generic[T]):
     """Whoever comes first stores what all others brought while it waited for its turn.
 
-    `store` writes a sequence of them; it runs inside a transaction, in one of the threads. When a group fails because
-    of what one of them brought, each is tried alone, so that nobody gets another one's error. A failure of the
+    `store` commits a sequence of them, all or none, in one of the threads. When a group fails because of what one of
+    them brought, each is tried alone, so that nobody gets another one's error. A failure of the
     database or the disk is everybody's at once: nobody waits for the others to find it out too.
     """
 
@@ -58,8 +58,7 @@ class GroupCommit(Generic[T]):
         for write in group:
             write.is_done, write.error = True, None
         try:
-            with transaction.atomic(durable=True):
-                self._store([write.rows for write in group])
+            self._store([write.rows for write in group])
         except BaseException as error:  # noqa: BLE001 - each caller gets it, in its own thread
             for write in group:
                 write.error = error

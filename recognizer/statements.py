@@ -3,14 +3,15 @@
 The ORM takes 0.3-1 ms to make a statement anew, and a seventh of an upload's processor time to make its three rows.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from django.db.models import (
     AutoField,
     BooleanField,
@@ -24,6 +25,8 @@ from django.db.models import (
     TextField,
 )
 from django.db.models.base import ModelState
+
+from recognizer.database import lacks_tables
 
 M = TypeVar("M", bound=Model)
 Prepare = Callable[[Any, BaseDatabaseWrapper], Any]
@@ -72,8 +75,16 @@ class Insert:
             return 0
         database = connections[DEFAULT_DB_ALIAS]
         with database.cursor() as cursor:
-            cursor.executemany(self._sql, [[*self._read(row, database), *self._defaults] for row in rows])
+            cursor.executemany(self._sql, [self._values(row, database) for row in rows])
             return int(cursor.rowcount)
+
+    def _values(self, row: Model, database: BaseDatabaseWrapper) -> list[Any]:
+        return [*self._read(row, database), *self._defaults]
+
+    def _triggered(self, names: Sequence[str]) -> str:
+        """The same for a trigger, with the values of the new row of these names; nothing where the first is NULL."""
+        values = ", ".join(f"NEW.{name}" for name in names)
+        return f"{self._opening} SELECT {values} WHERE NEW.{names[0]} IS NOT NULL{self._ending};"
 
     @cached_property
     def _fields(self) -> list[Field[Any, Any]]:
@@ -96,10 +107,72 @@ class Insert:
         return [_prepare(field)(field.get_default(), connection) for field in self._default_fields]
 
     @cached_property
+    def _columns(self) -> list[str]:
+        return _columns([*self._given_fields, *self._default_fields])
+
+    @cached_property
+    def _opening(self) -> str:
+        return f"INSERT INTO {_table(self._model)} ({', '.join(self._columns)})"
+
+    @cached_property
     def _sql(self) -> str:
-        columns = _columns([*self._given_fields, *self._default_fields])
-        places = ", ".join(["%s"] * len(columns))
-        return f"INSERT INTO {_table(self._model)} ({', '.join(columns)}) VALUES ({places}){self._ending}"  # noqa: S608
+        return f"{self._opening} VALUES ({_places(len(self._columns))}){self._ending}"
+
+
+class InsertTogether:
+    """Several INSERTs as one statement, on SQLite: a transaction of its own, through which no Python runs.
+
+    SQLite has one lock for all who write. A thread that makes statement after statement holds it while it waits, before
+    each, for the other threads to give Python's own lock (GIL) back: beside one that computes, 27 ms instead of 6 for
+    an upload. So a temporary view takes the values of all rows, and a trigger on it stores them.
+    """
+
+    def __init__(self, view: str, *inserts: Insert) -> None:
+        self._view, self._inserts = view, inserts
+
+    def run(self, sets: Sequence[Sequence[Model | None]]) -> None:
+        """Store sets of rows, one row for each INSERT in its order, None for no such row; or none of them.
+
+        Raises IntegrityError, unless the INSERT skips what exists.
+        """
+        database = connections[DEFAULT_DB_ALIAS]
+        values = [value for rows in sets for value in self._values(rows, database)]
+        with database.cursor() as cursor:
+            try:
+                cursor.execute(self._sql(len(sets)), values)
+            except OperationalError as error:
+                if not lacks_tables(error):
+                    raise
+                self._prepare(cursor)  # once for each connection
+                cursor.execute(self._sql(len(sets)), values)
+
+    def _values(self, rows: Sequence[Model | None], database: BaseDatabaseWrapper) -> Iterator[Any]:
+        for insert, row in zip(self._inserts, rows, strict=True):
+            yield from insert._values(row, database) if row else [None] * len(insert._columns)
+
+    def _sql(self, num_sets: int) -> str:
+        return f"INSERT INTO {self._view} VALUES {', '.join([self._set] * num_sets)}"  # noqa: S608
+
+    def _prepare(self, cursor: CursorWrapper) -> None:
+        names = [name for insert in self._names for name in insert]
+        columns = ", ".join(f"NULL AS {name}" for name in names)
+        inserts = zip(self._inserts, self._names, strict=True)
+        body = " ".join(insert._triggered(own) for insert, own in inserts)
+        cursor.execute(f"CREATE TEMP VIEW IF NOT EXISTS {self._view} AS SELECT {columns}")
+        cursor.execute(
+            f"CREATE TEMP TRIGGER IF NOT EXISTS store_{self._view} INSTEAD OF INSERT ON {self._view} BEGIN {body} END"
+        )
+
+    @cached_property
+    def _names(self) -> list[list[str]]:
+        return [
+            [f"row{place}_{column}" for column in range(len(insert._columns))]
+            for place, insert in enumerate(self._inserts)
+        ]
+
+    @cached_property
+    def _set(self) -> str:
+        return f"({_places(sum(len(names) for names in self._names))})"
 
 
 class Update:
@@ -213,6 +286,10 @@ def _as_it_is(value: Any, _database: BaseDatabaseWrapper) -> Any:
 
 def _columns(fields: Sequence[Field[Any, Any]]) -> list[str]:
     return [connection.ops.quote_name(str(field.column)) for field in fields]
+
+
+def _places(number: int) -> str:
+    return ", ".join(["%s"] * number)
 
 
 def _table(model: type[Model]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models import Exists, OuterRef
 
 from classifier_core.images import ImageHeader, read_header
@@ -15,7 +15,7 @@ from recognizer.group_commit import GroupCommit
 from recognizer.predictions import blobs, doorbell
 from recognizer.predictions.models import Blob, IdempotencyKey, Owner, Prediction, UploadedImage, new_prediction
 from recognizer.registry.models import Promotion, RegisteredModel
-from recognizer.statements import Insert, NewRow
+from recognizer.statements import Insert, InsertTogether, NewRow
 
 MODEL_SECONDS = 1.0  # two queries less an upload, a seventh of its processor time
 _serving: dict[str, tuple[RegisteredModel, float]] = {}  # by name: the model and time.monotonic()
@@ -160,13 +160,30 @@ class _Rows:
 
 
 def _store(uploads: Sequence[_Rows]) -> None:
+    if connection.vendor == "sqlite":
+        _store_at_once(uploads)
+    else:
+        with transaction.atomic(durable=True):
+            _store_in_turn(uploads)
+    # A lambda, not partial(): Django 5.2 cannot log a failing partial here.
+    transaction.on_commit(lambda: doorbell.ring(), robust=True)  # noqa: PLW0108
+
+
+def _store_at_once(uploads: Sequence[_Rows]) -> None:
+    """In one statement, which nobody comes between: an erasure of the same bytes comes wholly before or wholly after.
+
+    If before, it may have taken along a file that we had found or written. A worker that misses it tries again.
+    """
+    _insert_all.run([(upload.blob, upload.image, upload.prediction, upload.key) for upload in uploads])
+    blobs.ensure_all({upload.blob.sha256: upload.raw for upload in uploads})
+
+
+def _store_in_turn(uploads: Sequence[_Rows]) -> None:
     in_order = sorted(uploads, key=lambda upload: upload.blob.sha256)  # or two groups deadlock
     blobs.ensure_all({upload.blob.sha256: upload.raw for upload in in_order if insert_or_lock(upload.blob)})
     _insert_images.run(*(upload.image for upload in uploads))
     _insert_predictions.run(*(upload.prediction for upload in uploads))
     _insert_keys.run(*(upload.key for upload in uploads if upload.key))
-    # A lambda, not partial(): Django 5.2 cannot log a failing partial here.
-    transaction.on_commit(lambda: doorbell.ring(), robust=True)  # noqa: PLW0108
 
 
 def insert_or_lock(blob: Blob) -> bool:
@@ -185,6 +202,7 @@ _new_blob, _new_image = NewRow(Blob), NewRow(UploadedImage)
 _insert_blob = Insert(Blob, skip_existing=True)
 _insert_images, _insert_keys = Insert(UploadedImage), Insert(IdempotencyKey)
 _insert_predictions = Insert(Prediction, given=("id", "image", "user", "visitor", "model", "top_k", "created_at"))
+_insert_all = InsertTogether("new_uploads", _insert_blob, _insert_images, _insert_predictions, _insert_keys)
 _uploads = GroupCommit(_store)
 
 

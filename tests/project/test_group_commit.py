@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 
 from recognizer.group_commit import GroupCommit
 from recognizer.registry.models import RegisteredModel
@@ -29,9 +29,10 @@ class Shelf:
         if not self.groups:
             self._all_are_here.wait(5)
         self.groups.append(list(names))
-        RegisteredModel.objects.bulk_create(RegisteredModel(name=name) for name in names)
-        if "" in names:
-            raise ValueError("a model needs a name")
+        with transaction.atomic(durable=True):
+            RegisteredModel.objects.bulk_create(RegisteredModel(name=name) for name in names)
+            if "" in names:
+                raise ValueError("a model needs a name")
 
     def store_at_once(self) -> list[Exception | None]:
         """What became of each name, in order."""

@@ -5,13 +5,14 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
 from django.utils.timezone import now
 
-from recognizer.predictions.models import Blob, Prediction, UploadedImage
+from recognizer.predictions.models import Blob, IdempotencyKey, Prediction, UploadedImage
 from recognizer.registry.models import RegisteredModel
-from recognizer.statements import Insert, NewRow, Update
+from recognizer.statements import Insert, InsertTogether, NewRow, Update
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
 
@@ -86,6 +87,50 @@ def test_insert_of_an_existing_key():
 
     assert skipping.run(blob()) == 0
     assert skipping.run(blob("b" * 64)) == 1
+
+
+@pytest.mark.files  # a statement of SQLite
+class TestInsertTogether:
+    insert = InsertTogether(
+        "uploads",
+        Insert(Blob, skip_existing=True),
+        Insert(UploadedImage),
+        Insert(Prediction, given=("id", "image", "visitor", "model", "created_at")),
+        Insert(IdempotencyKey),
+    )
+
+    def upload(self, sha256: str = "a" * 64, *, key: str = "") -> list[Model | None]:
+        image = UploadedImage(blob_id=sha256, file_name="a'b%s.png", train_allowed=True)
+        row = prediction(image=image)
+        row.scores = []
+        return [blob(sha256), image, row, IdempotencyKey(scope="me", key=key, prediction=row) if key else None]
+
+    def test_it_stores_each_field_of_each_row(self):
+        sets = [self.upload("a" * 64, key="once"), self.upload("b" * 64), self.upload("a" * 64)]
+
+        with CaptureQueriesContext(connection) as asked:
+            self.insert.run(sets)
+            self.insert.run([self.upload("c" * 64)])
+
+        assert len([query for query in asked if query["sql"].startswith("INSERT")]) == 3  # one before it was prepared
+        for _, image, row, _ in sets:
+            assert fields_of(UploadedImage.objects.get(pk=image.pk)) == fields_of(image)
+            assert fields_of(Prediction.objects.get(pk=row.pk)) == fields_of(row)
+        assert IdempotencyKey.objects.get().prediction_id == sets[0][2].pk
+        assert Blob.objects.count() == 3
+
+    def test_it_stores_all_or_nothing(self):
+        self.insert.run([self.upload("a" * 64, key="once")])
+
+        with pytest.raises(IntegrityError), transaction.atomic():
+            self.insert.run([self.upload("b" * 64), self.upload("c" * 64, key="once")])
+        assert [Blob.objects.count(), UploadedImage.objects.count(), Prediction.objects.count()] == [1, 1, 1]
+
+    def test_two_of_them_do_not_meet(self):
+        self.insert.run([self.upload("a" * 64)])
+        InsertTogether("blobs", Insert(Blob)).run([[blob("b" * 64)]])
+
+        assert Blob.objects.count() == 2
 
 
 def test_update_writes_only_its_fields_and_only_while_the_rest_holds():
