@@ -109,9 +109,9 @@ def test_each_configuration_is_timed_or_told_why_not(exported):
 
     assert [timing.configuration for timing in (one, four, none)] == wanted
     assert one.image_ms == four.image_ms
-    # A single thread computes both: neither can be much faster than one picture after the other.
+    # A single thread computes both, beside whatever else the machine does: units a thousand apart would show.
     for timing in (one, four):
-        assert 0.2 < timing.images_per_second * timing.image_ms / 1000 < 5
+        assert 0.02 < timing.images_per_second * timing.image_ms / 1000 < 50
     assert none.images_per_second is None
     assert "does not run float32 on cuda" in none.error
 
