@@ -1,6 +1,7 @@
 """The benchmark as figures: for each model and photo size the limit, the clients, and the limit once more."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,9 @@ class Row:
     num_clients: int
     load: Load
     ratio: float  # of answers per second to the limit
+    added_ms: (
+        float | None
+    )  # of the machine, all its cores, for one answer, beyond an image at the limit; None: no answer
     cpu_ms: dict[str, float]  # processor time of each program for one request
 
 
@@ -73,6 +77,10 @@ def measure_table(
     say(f"{served.name}, {photo.stem}: limit again")
     limits = [before, measure_limit(served, photo, seconds=seconds)]
     per_second = _mean([limit.per_second for limit in limits])
+    rows = [
+        Row(num_clients, load, round(load.per_second / per_second, 3), added_ms(load.per_second, per_second), cpu_ms)
+        for num_clients, (load, cpu_ms) in zip(clients, loads, strict=True)
+    ]
     return Table(
         model=served.name,
         architecture=served.architecture,
@@ -80,11 +88,15 @@ def measure_table(
         photo=photo.stem,
         photo_kilobytes=photo.stat().st_size // 1000,
         limits=limits,
-        rows=[
-            Row(num_clients, load, round(load.per_second / per_second, 3), cpu_ms)
-            for num_clients, (load, cpu_ms) in zip(clients, loads, strict=True)
-        ],
+        rows=rows,
     )
+
+
+def added_ms(answers_per_second: float, limit_per_second: float) -> float | None:
+    """What all cores together spend on an answer beyond what they spend on an image at the limit, waiting included."""
+    if not answers_per_second:
+        return None
+    return round(1000 * len(os.sched_getaffinity(0)) * (1 / answers_per_second - 1 / limit_per_second), 2)
 
 
 def measure_limit(served: Served, photo: Path, *, seconds: float) -> Limit:

@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
 from django.db.models import (
     AutoField,
     BooleanField,
@@ -25,8 +24,6 @@ from django.db.models import (
     TextField,
 )
 from django.db.models.base import ModelState
-
-from recognizer.database import lacks_tables
 
 M = TypeVar("M", bound=Model)
 Prepare = Callable[[Any, BaseDatabaseWrapper], Any]
@@ -75,14 +72,15 @@ class Insert:
             return 0
         database = connections[DEFAULT_DB_ALIAS]
         with database.cursor() as cursor:
-            cursor.executemany(self._sql, [self._values(row, database) for row in rows])
+            cursor.executemany(self._sql, [self.values(row, database) for row in rows])
             return int(cursor.rowcount)
 
-    def _values(self, row: Model, database: BaseDatabaseWrapper) -> list[Any]:
+    def values(self, row: Model, database: BaseDatabaseWrapper) -> list[Any]:
+        """What is stored of the row, ready for the database, in the order of `columns`."""
         return [*self._read(row, database), *self._defaults]
 
-    def _triggered(self, names: Sequence[str]) -> str:
-        """The same for a trigger, with the values of the new row of these names; nothing where the first is NULL."""
+    def sql_in_trigger(self, names: Sequence[str]) -> str:
+        """The INSERT for a trigger: of the values that NEW has by these names, and not where the first is NULL."""
         values = ", ".join(f"NEW.{name}" for name in names)
         return f"{self._opening} SELECT {values} WHERE NEW.{names[0]} IS NOT NULL{self._ending};"
 
@@ -107,66 +105,73 @@ class Insert:
         return [_prepare(field)(field.get_default(), connection) for field in self._default_fields]
 
     @cached_property
-    def _columns(self) -> list[str]:
+    def columns(self) -> list[str]:
+        """Their quoted names."""
         return _columns([*self._given_fields, *self._default_fields])
 
     @cached_property
     def _opening(self) -> str:
-        return f"INSERT INTO {_table(self._model)} ({', '.join(self._columns)})"
+        return f"INSERT INTO {_table(self._model)} ({', '.join(self.columns)})"
 
     @cached_property
     def _sql(self) -> str:
-        return f"{self._opening} VALUES ({_places(len(self._columns))}){self._ending}"
+        return f"{self._opening} VALUES ({_places(len(self.columns))}){self._ending}"
 
 
 class InsertTogether:
-    """Several INSERTs as one statement, on SQLite: a transaction of its own, through which no Python runs.
+    """Several INSERTs as one statement, on SQLite: a transaction of its own, with almost no Python in it.
 
     SQLite has one lock for all who write. A thread that makes statement after statement holds it while it waits, before
     each, for the other threads to give Python's own lock (GIL) back: beside one that computes, 27 ms instead of 6 for
-    an upload. So a temporary view takes the values of all rows, and a trigger on it stores them.
+    an upload. So a temporary view takes the values of all rows, and a trigger on it stores them. View and trigger stay
+    with the connection: over this one, no migration changes their tables afterwards.
     """
 
-    def __init__(self, view: str, *inserts: Insert) -> None:
-        self._view, self._inserts = view, inserts
+    def __init__(self, view: str, *inserts: Insert, unless: Callable[[str], bool]) -> None:
+        """`unless` is asked about the first value of each set, with SQLite's lock held."""
+        self._view, self._inserts, self._unless = view, inserts, unless
 
     def run(self, sets: Sequence[Sequence[Model | None]]) -> None:
         """Store sets of rows, one row for each INSERT in its order, None for no such row; or none of them.
 
-        Raises IntegrityError, unless the INSERT skips what exists.
+        Raises IntegrityError where a row exists and is not to be skipped, or `unless` says so.
         """
         database = connections[DEFAULT_DB_ALIAS]
         values = [value for rows in sets for value in self._values(rows, database)]
+        try:
+            self._execute(database, self._sql(len(sets)), values)
+        except OperationalError as error:
+            if self._view not in str(error):
+                raise
+            self._prepare(database)  # once for each connection
+            self._execute(database, self._sql(len(sets)), values)
+
+    def _execute(self, database: BaseDatabaseWrapper, sql: str, values: Sequence[Any] = ()) -> None:
         with database.cursor() as cursor:
-            try:
-                cursor.execute(self._sql(len(sets)), values)
-            except OperationalError as error:
-                if not lacks_tables(error):
-                    raise
-                self._prepare(cursor)  # once for each connection
-                cursor.execute(self._sql(len(sets)), values)
+            cursor.execute(sql, values)
 
     def _values(self, rows: Sequence[Model | None], database: BaseDatabaseWrapper) -> Iterator[Any]:
         for insert, row in zip(self._inserts, rows, strict=True):
-            yield from insert._values(row, database) if row else [None] * len(insert._columns)
+            yield from insert.values(row, database) if row else [None] * len(insert.columns)
 
     def _sql(self, num_sets: int) -> str:
         return f"INSERT INTO {self._view} VALUES {', '.join([self._set] * num_sets)}"  # noqa: S608
 
-    def _prepare(self, cursor: CursorWrapper) -> None:
-        names = [name for insert in self._names for name in insert]
-        columns = ", ".join(f"NULL AS {name}" for name in names)
+    def _prepare(self, database: BaseDatabaseWrapper) -> None:
+        columns = ", ".join(f"NULL AS {name}" for names in self._names for name in names)
         inserts = zip(self._inserts, self._names, strict=True)
-        body = " ".join(insert._triggered(own) for insert, own in inserts)
-        cursor.execute(f"CREATE TEMP VIEW IF NOT EXISTS {self._view} AS SELECT {columns}")
-        cursor.execute(
-            f"CREATE TEMP TRIGGER IF NOT EXISTS store_{self._view} INSTEAD OF INSERT ON {self._view} BEGIN {body} END"
-        )
+        body = " ".join(insert.sql_in_trigger(names) for insert, names in inserts)
+        refuse = f"SELECT RAISE(ABORT, 'not now') WHERE unless_{self._view}(NEW.{self._names[0][0]});"
+        database.connection.create_function(f"unless_{self._view}", 1, self._unless)
+        self._execute(database, f"DROP VIEW IF EXISTS temp.{self._view}")  # what an interrupted attempt has left
+        self._execute(database, f"CREATE TEMP VIEW {self._view} AS SELECT {columns}")
+        trigger = f"CREATE TEMP TRIGGER store_{self._view} INSTEAD OF INSERT ON {self._view}"
+        self._execute(database, f"{trigger} BEGIN {refuse} {body} END")
 
     @cached_property
     def _names(self) -> list[list[str]]:
         return [
-            [f"row{place}_{column}" for column in range(len(insert._columns))]
+            [f"row{place}_{column}" for column in range(len(insert.columns))]
             for place, insert in enumerate(self._inserts)
         ]
 

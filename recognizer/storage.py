@@ -59,15 +59,19 @@ class DurableStorage(FileSystemStorage):
         `exists` and `save` without their layers, a third of their time, and without their check that the name leads
         nowhere else: give it names that this service made, never one that came from outside.
         """
-        path = self._place(name)
-        if os.path.exists(path):  # noqa: PTH110 - a path object takes longer than the look
+        if not self.lacks(name):
             return False
+        path = self._place(name)
         try:
             durable.replace(path, [raw])
         except FileNotFoundError:
             _make_folders(Path(path).parent)
             durable.replace(path, [raw])
         return True
+
+    def lacks(self, name: str) -> bool:
+        """Whether there is no such file. Names as for `ensure`."""
+        return not os.path.exists(self._place(name))  # noqa: PTH110 - a path object takes longer than the look
 
     def read_once(self, name: str) -> bytes:
         """The whole file. The system may then forget it: pages that go round cost an upload less than new ones.

@@ -61,6 +61,12 @@ def ensure(sha256: str, raw: bytes) -> bool:
         raise
 
 
+def is_missing(sha256: str) -> bool:
+    """Whether this machine's disk has no such file. Only where files lie there."""
+    storage = storages["default"]
+    return isinstance(storage, DurableStorage) and storage.lacks(name_of(sha256))
+
+
 def ensure_all(raws: Mapping[str, bytes]) -> None:
     """`ensure` for several at once: in a bucket each asks over the network. Raises what `ensure` raises."""
     if is_local() or len(raws) < 2:

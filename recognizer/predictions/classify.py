@@ -28,7 +28,6 @@ log = structlog.get_logger(__name__)
 
 STORED_SCORES = 5  # at least: a reviewer wants to see the runners-up even when the client asked for one
 MODEL_FAILED = ("model_failed", "The model could not answer. Retry; if it happens again, ask the operator.")
-IMAGE_MISSING = ("image_missing", "The stored image is not there any more. Upload it again.")
 LOOK_SECONDS = 0.02  # between two looks for new rows while there is room beside what runs
 _num_threads = num_threads()
 _jobs = ThreadPoolExecutor(_num_threads, thread_name_prefix="job")
@@ -202,9 +201,8 @@ def _decode(prediction: Prediction, version: ServingVersion) -> Decoded:
     except MemoryError:
         pixels, error = None, ("out_of_memory", "The image needs more memory than the worker has. Send a smaller one.")
     except FileNotFoundError:
-        # An upload writes its bytes anew, just after its rows, where another owner erased the same ones meanwhile.
         log.exception("stored image missing", prediction=str(prediction.pk))
-        pixels, error = None, IMAGE_MISSING if prediction.attempts > 1 else None
+        pixels, error = None, ("image_missing", "The stored image is not there any more. Upload it again.")
     except OSError:
         # Storage that does not answer now may answer soon: the row is left to its lease, and to the next attempt.
         log.exception("stored image unreadable", prediction=str(prediction.pk))

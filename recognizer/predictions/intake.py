@@ -16,6 +16,7 @@ from recognizer.predictions import blobs, doorbell
 from recognizer.predictions.models import Blob, IdempotencyKey, Owner, Prediction, UploadedImage, new_prediction
 from recognizer.registry.models import Promotion, RegisteredModel
 from recognizer.statements import Insert, InsertTogether, NewRow
+from recognizer.storage import is_local
 
 MODEL_SECONDS = 1.0  # two queries less an upload, a seventh of its processor time
 _serving: dict[str, tuple[RegisteredModel, float]] = {}  # by name: the model and time.monotonic()
@@ -160,22 +161,26 @@ class _Rows:
 
 
 def _store(uploads: Sequence[_Rows]) -> None:
-    if connection.vendor == "sqlite":
-        _store_at_once(uploads)
-    else:
+    if not _store_at_once(uploads):
         with transaction.atomic(durable=True):
             _store_in_turn(uploads)
     # A lambda, not partial(): Django 5.2 cannot log a failing partial here.
     transaction.on_commit(lambda: doorbell.ring(), robust=True)  # noqa: PLW0108
 
 
-def _store_at_once(uploads: Sequence[_Rows]) -> None:
-    """In one statement, which nobody comes between: an erasure of the same bytes comes wholly before or wholly after.
+def _store_at_once(uploads: Sequence[_Rows]) -> bool:
+    """In one statement, where the database takes it; false: nothing is stored.
 
-    If before, it may have taken along a file that we had found or written. A worker that misses it tries again.
+    An erasure of the same bytes by another owner comes wholly before or wholly after it. If before, the file may be
+    gone: then it is written anew while the database is locked, which is done in turn.
     """
-    _insert_all.run([(upload.blob, upload.image, upload.prediction, upload.key) for upload in uploads])
-    blobs.ensure_all({upload.blob.sha256: upload.raw for upload in uploads})
+    if connection.vendor != "sqlite" or connection.in_atomic_block or not is_local():
+        return False
+    try:
+        _insert_all.run([(upload.blob, upload.image, upload.prediction, upload.key) for upload in uploads])
+    except IntegrityError:  # also of a key that came before: in turn it is found once more
+        return False
+    return True
 
 
 def _store_in_turn(uploads: Sequence[_Rows]) -> None:
@@ -202,7 +207,9 @@ _new_blob, _new_image = NewRow(Blob), NewRow(UploadedImage)
 _insert_blob = Insert(Blob, skip_existing=True)
 _insert_images, _insert_keys = Insert(UploadedImage), Insert(IdempotencyKey)
 _insert_predictions = Insert(Prediction, given=("id", "image", "user", "visitor", "model", "top_k", "created_at"))
-_insert_all = InsertTogether("new_uploads", _insert_blob, _insert_images, _insert_predictions, _insert_keys)
+_insert_all = InsertTogether(
+    "new_uploads", _insert_blob, _insert_images, _insert_predictions, _insert_keys, unless=blobs.is_missing
+)
 _uploads = GroupCommit(_store)
 
 

@@ -283,10 +283,6 @@ class Prediction(models.Model):
         # changes one page. At the start it divides pages almost each time. An index leaves out what has no value.
         indexes = [
             models.Index(fields=["created_at", "id"], name="prediction_newest"),
-            models.Index(fields=["user", "created_at", "id"], name="prediction_of_user", condition=OF_USER),
-            models.Index(
-                fields=["visitor", "created_at", "id"], name="prediction_of_visitor", condition=Q(visitor__isnull=False)
-            ),
             # The score lets a filter by both pass rows over without reading them.
             models.Index(fields=["label", "created_at", "score"], name="prediction_by_label"),
             models.Index(
@@ -316,6 +312,11 @@ class Prediction(models.Model):
             # Also the queue: SQLite does not use a partial index for it.
             models.Index(fields=["status", "created_at", "id"], name="prediction_by_status"),
             models.Index(fields=["lease_until"], name="prediction_leased", condition=Q(status="running")),
+            # Last: of two that are equally good SQLite takes the one that was created last, and these say most.
+            models.Index(fields=["user", "created_at", "id"], name="prediction_of_user", condition=OF_USER),
+            models.Index(
+                fields=["visitor", "created_at", "id"], name="prediction_of_visitor", condition=Q(visitor__isnull=False)
+            ),
         ]
         constraints = [
             models.CheckConstraint(

@@ -1,6 +1,7 @@
 """`make bench` from the outside: every figure is there. How fast is not asserted: other tests run beside it."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from PIL import Image
 from bench.__main__ import judge
 from bench.client import Load
 from bench.limit import Limit, export_onnx, parse_spec
-from bench.measure import Row, Table
+from bench.measure import Row, Table, added_ms
 from bench.photos import SIZES, write_photo
+from bench.report import to_text
 from bench.service import START_SECONDS
 from bench.start import seconds_to_answer
 from classifier_core.artifact import load_artifact
@@ -96,7 +98,7 @@ def test_a_spec_is_read_as_it_prints() -> None:
         parse_spec("openvino-cpu-float8")
 
 
-def table(ratio: float) -> Table:
+def table(ratio: float, added: float | None = 9.0) -> Table:
     load = Load(10 * ratio, 1, 1, 1, 10, 0, 0, 0, 10, 0.0)
     return Table(
         model="fruit",
@@ -105,14 +107,27 @@ def table(ratio: float) -> Table:
         photo="500x375",
         photo_kilobytes=73,
         limits=[Limit(10, 10, 100, 100)] * 2,
-        rows=[Row(1, load, 0.1, {}), Row(8, load, ratio, {})],  # one client has no floor
+        rows=[Row(1, load, 0.1, 50, {}), Row(8, load, ratio, added, {})],  # one client has no floor
     )
 
 
 def test_a_figure_under_its_floor_ends_with_an_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert judge([table(0.5)], is_quick=False) == 0
-    assert judge([table(0.49)], is_quick=False) == 1
-    assert capsys.readouterr().err == "fruit, 500x375, 8 clients: 0.49 of the limit is under 0.50.\n"
+    assert judge([table(0.6)], is_quick=False) == 0
+    assert judge([table(0.45, added=6.4)], is_quick=False) == 0
+    assert judge([table(0.59)], is_quick=False) == 1
+    assert capsys.readouterr().err == (
+        "fruit, 500x375, 8 clients: 0.59 of the limit, 9.0 ms added; the floor is 0.60 or 6.4 ms.\n"
+    )
+    assert judge([table(0, added=None)], is_quick=False) == 1
+    assert "NO" in to_text([table(0, added=None)], [])
+
+
+def test_what_an_answer_adds_is_time_of_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
+
+    assert added_ms(0.6 * 208, 208) == 6.41
+    assert added_ms(208, 208) == 0
+    assert added_ms(0, 208) is None
 
 
 def test_a_quick_look_is_not_judged() -> None:

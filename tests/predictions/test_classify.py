@@ -1,14 +1,17 @@
 """From claimed rows to stored answers and stored failures."""
 
+import gc
 import shutil
 import time
 import uuid
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.backends.signals import connection_created
 from django.utils.timezone import now
 
 from classifier_core.preprocessing import Preprocessing
@@ -16,7 +19,7 @@ from recognizer.predictions import blobs, doorbell, tasks
 from recognizer.predictions.answers import WRITTEN_BY_WORKER, pack, unpack
 from recognizer.predictions.classify import classify
 from recognizer.predictions.models import MAX_ATTEMPTS, Owner, Prediction
-from recognizer.registry import serving
+from recognizer.registry import serving, timekeeping
 from recognizer.registry.configurations import num_threads
 from recognizer.registry.models import ModelVersion, RegisteredModel
 from tests.recognition import picture, serve_tiny, undecodable, upload, work
@@ -88,35 +91,26 @@ def test_lost_file_is_a_stored_failure(fruit: RegisteredModel):
     row = upload(owner=OWNER)
     blobs.remove(row.image.blob_id)
 
-    for _ in range(2):
-        work()
-        expire_leases()
+    work()
 
     assert (after(row).status, after(row).error_code) == (Status.FAILED, "image_missing")
 
 
-def test_file_that_comes_just_after_its_row_is_read_at_the_next_attempt(fruit: RegisteredModel):
-    row = upload(picture(0), owner=OWNER)
-    blobs.remove(row.image.blob_id)
-    work()
-    blobs.write(picture(0))
-
-    expire_leases()
-    work()
-
-    assert (after(row).status, after(row).attempts) == (Status.SUCCEEDED, 2)
-
-
-def expire_leases() -> None:
-    Prediction.objects.filter(status=Status.RUNNING).update(lease_until=now() - timedelta(seconds=1))
-    Prediction.objects.return_expired(now())
+@pytest.fixture
+def begun_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As a worker's child is once it has begun, without its models."""
+    listening = [*connection_created.receivers]
+    for module, name in ((serving, "start"), (timekeeping, "start"), (tasks, "die_with_parent"), (gc, "freeze")):
+        monkeypatch.setattr(module, name, lambda **_: None)
+    tasks._start_serving(sender="predict@here")
+    yield
+    connection_created.receivers[:] = listening
+    connection_created.sender_receivers_cache.clear()
 
 
 @pytest.mark.files  # of SQLite
-def test_worker_writes_no_temporary_files():
+def test_worker_writes_no_temporary_files(begun_worker: None):
     with closing(connection.copy("default")) as own, own.cursor() as cursor:
-        tasks._write_no_temporary_files(sender=None, connection=own)
-
         assert cursor.execute("PRAGMA temp_store").fetchone() == (IN_MEMORY,)
 
 

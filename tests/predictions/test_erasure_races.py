@@ -1,5 +1,6 @@
 """An erasure and an upload of the same bytes, at once: the bytes stay exactly as long as somebody owns them."""
 
+import hashlib
 import threading
 import time
 import uuid
@@ -9,13 +10,15 @@ from pathlib import Path
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
+from recognizer.predictions import blobs
 from recognizer.predictions.erasure import erase
 from recognizer.predictions.models import Blob, Owner, Prediction, UploadedImage
 from recognizer.registry.models import Judgement, RegisteredModel
 from recognizer.training.judging_versions import without_erased
 from tests.predictions.test_claim import at_once
-from tests.recognition import blob_files, upload
+from tests.recognition import blob_files, picture, upload
 from tests.training.snapshot_rows import frozen, photo_bytes, reviewed
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
@@ -33,6 +36,51 @@ def test_upload_beside_the_last_erasure_keeps_its_bytes(fruit_rows: RegisteredMo
         assert Blob.objects.get().sha256 == path.name
         erase(Prediction.objects.get(status="pending"), erased_by="visitor")
         assert blob_files(media) == []
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_upload_whose_file_went_before_its_rows_writes_it_anew(
+    fruit_rows: RegisteredModel, media: Path, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    monkeypatch.setattr(blobs, "write", write_and_lose)
+
+    at_once(number, lambda: upload(owner=stranger()))
+
+    assert Prediction.objects.filter(status="pending").count() == number
+    assert [path.name for path in blob_files(media)] == [Blob.objects.get().sha256]
+
+
+def test_upload_whose_file_cannot_be_written_anew_leaves_no_row(
+    fruit_rows: RegisteredModel, media: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(sha256: str, raw: bytes) -> bool:
+        raise blobs.StorageFull("The disk is full.")
+
+    monkeypatch.setattr(blobs, "write", lambda raw: hashlib.sha256(raw).hexdigest())
+    monkeypatch.setattr(blobs, "ensure", full)
+
+    with pytest.raises(blobs.StorageFull):
+        upload(owner=stranger())
+    assert [Prediction.objects.count(), Blob.objects.count(), blob_files(media)] == [0, 0, []]
+
+
+@pytest.mark.files  # SQLite alone has one lock for all, and takes an upload in one statement
+def test_upload_is_one_statement(fruit_rows: RegisteredModel, media: Path):
+    upload(owner=stranger())  # this connection's first
+
+    with CaptureQueriesContext(connection) as asked:
+        upload(picture(1), owner=stranger())
+
+    written = [query["sql"].split(" VALUES")[0] for query in asked if not query["sql"].startswith("SELECT")]
+    assert written == ["INSERT INTO new_uploads"]
+
+
+def write_and_lose(raw: bytes) -> str:
+    """As where the last owner of the same bytes erases them just then."""
+    sha256 = hashlib.sha256(raw).hexdigest()
+    blobs.ensure(sha256, raw)
+    blobs.remove(sha256)
+    return sha256
 
 
 def stranger() -> Owner:

@@ -118,11 +118,30 @@ def test_what_says_most_is_looked_up_first(boss: Client, page: str, query: dict[
 @pytest.mark.parametrize(
     ("page", "query"),
     [
+        *(("history", query) for query in ({}, {"status": "succeeded"}, {"unknown": "on"})),
+        *(("api:predictions", query) for query in ({"verdict": "rejected"}, {"reviewed": "true"})),
+    ],
+)
+def test_own_recognitions_are_looked_up_among_own_ones(client: Client, page: str, query: dict[str, str]):
+    client.force_login(User.objects.create_user("ada"))
+    with sent_statements() as sent:
+        client.get(f"{reverse(page)}?{urlencode(query)}")
+
+    steps = [step for statement in sent if statement.is_about_growing for step in sqlite_steps(statement)]
+    used = {name for step in steps for name in step.split() if name.startswith(("prediction_", "to_review_"))}
+    assert used == {"prediction_of_user"}
+
+
+@pytest.mark.files
+@pytest.mark.parametrize(
+    ("page", "query"),
+    [
         ("index", {}),
         ("predictions_prediction_changelist", {"verdict": "none"}),
         ("predictions_desk", {}),
         *(("predictions_desk_tiles", {"model": "fruit", "order": order}) for order in Order.values),
         ("predictions_desk_tiles", {"model": "fruit", "label": "banana"}),
+        ("predictions_desk_tiles", {"model": "fruit", "known": "yes"}),
     ],
 )
 def test_what_is_reviewed_is_not_read_to_find_what_is_not(boss: Client, page: str, query: dict[str, str]):

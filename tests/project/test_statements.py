@@ -97,6 +97,7 @@ class TestInsertTogether:
         Insert(UploadedImage),
         Insert(Prediction, given=("id", "image", "visitor", "model", "created_at")),
         Insert(IdempotencyKey),
+        unless=lambda sha256: sha256.startswith("f"),
     )
 
     def upload(self, sha256: str = "a" * 64, *, key: str = "") -> list[Model | None]:
@@ -122,13 +123,23 @@ class TestInsertTogether:
     def test_it_stores_all_or_nothing(self):
         self.insert.run([self.upload("a" * 64, key="once")])
 
-        with pytest.raises(IntegrityError), transaction.atomic():
-            self.insert.run([self.upload("b" * 64), self.upload("c" * 64, key="once")])
+        for last in (self.upload("c" * 64, key="once"), self.upload("f" * 64)):
+            with pytest.raises(IntegrityError), transaction.atomic():
+                self.insert.run([self.upload("b" * 64), last])
         assert [Blob.objects.count(), UploadedImage.objects.count(), Prediction.objects.count()] == [1, 1, 1]
 
     def test_two_of_them_do_not_meet(self):
         self.insert.run([self.upload("a" * 64)])
-        InsertTogether("blobs", Insert(Blob)).run([[blob("b" * 64)]])
+        InsertTogether("blobs", Insert(Blob), unless=lambda _: False).run([[blob("b" * 64)]])
+
+        assert Blob.objects.count() == 2
+
+    def test_half_of_it_is_made_anew(self):
+        self.insert.run([self.upload("a" * 64)])
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TRIGGER store_uploads")
+
+        self.insert.run([self.upload("b" * 64)])
 
         assert Blob.objects.count() == 2
 
