@@ -26,6 +26,9 @@ from django.db.models import (
 from django.db.models.base import ModelState
 
 M = TypeVar("M", bound=Model)
+SIZES = [
+    4**power for power in range(7)
+]  # of statements; the largest takes 4,096 sets, more than a web process has threads
 Prepare = Callable[[Any, BaseDatabaseWrapper], Any]
 PLAIN = (BooleanField, CharField, FloatField, IntegerField, TextField)
 
@@ -137,14 +140,17 @@ class InsertTogether:
         Raises IntegrityError where a row exists and is not to be skipped, or `unless` says so.
         """
         database = connections[DEFAULT_DB_ALIAS]
-        values = [value for rows in sets for value in self._values(rows, database)]
+        # Each connection keeps the statements that it has made: four sizes instead of one for each number of sets.
+        num_sets = next(size for size in SIZES if size >= len(sets))
+        padded = [*sets, *[[None] * len(self._inserts)] * (num_sets - len(sets))]
+        values = [value for rows in padded for value in self._values(rows, database)]
         try:
-            self._execute(database, self._sql(len(sets)), values)
+            self._execute(database, self._sql(num_sets), values)
         except OperationalError as error:
             if self._view not in str(error):
                 raise
             self._prepare(database)  # once for each connection
-            self._execute(database, self._sql(len(sets)), values)
+            self._execute(database, self._sql(num_sets), values)
 
     def _execute(self, database: BaseDatabaseWrapper, sql: str, values: Sequence[Any] = ()) -> None:
         with database.cursor() as cursor:
@@ -161,7 +167,8 @@ class InsertTogether:
         columns = ", ".join(f"NULL AS {name}" for names in self._names for name in names)
         inserts = zip(self._inserts, self._names, strict=True)
         body = " ".join(insert.sql_in_trigger(names) for insert, names in inserts)
-        refuse = f"SELECT RAISE(ABORT, 'not now') WHERE unless_{self._view}(NEW.{self._names[0][0]});"
+        first = f"NEW.{self._names[0][0]}"
+        refuse = f"SELECT RAISE(ABORT, 'not now') WHERE {first} IS NOT NULL AND unless_{self._view}({first});"
         database.connection.create_function(f"unless_{self._view}", 1, self._unless)
         self._execute(database, f"DROP VIEW IF EXISTS temp.{self._view}")  # what an interrupted attempt has left
         self._execute(database, f"CREATE TEMP VIEW {self._view} AS SELECT {columns}")

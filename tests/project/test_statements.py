@@ -134,6 +134,12 @@ class TestInsertTogether:
 
         assert Blob.objects.count() == 2
 
+    @pytest.mark.parametrize("number", [1, 4, 5, 17])
+    def test_any_number_of_sets(self, number: int):
+        self.insert.run([self.upload(f"{place:064}") for place in range(number)])
+
+        assert [Blob.objects.count(), Prediction.objects.count()] == [number, number]
+
     def test_half_of_it_is_made_anew(self):
         self.insert.run([self.upload("a" * 64)])
         with connection.cursor() as cursor:
