@@ -26,8 +26,9 @@ class GroupCommit(Generic[T]):
     database or the disk is everybody's at once: nobody waits for the others to find it out too.
     """
 
-    def __init__(self, store: Callable[[Sequence[T]], None]) -> None:
-        self._store = store
+    def __init__(self, store: Callable[[Sequence[T]], None], *, most: int) -> None:
+        """`most`: that `store` is given at once."""
+        self._store, self._most = store, most
         self._waiting: list[_Write[T]] = []
         self._list = threading.Lock()
         self._turn = threading.Lock()
@@ -38,17 +39,17 @@ class GroupCommit(Generic[T]):
         with self._list:
             self._waiting.append(mine)
         with self._turn:
-            if not mine.is_done:
-                self._commit_all()
+            while not mine.is_done:
+                self._commit_oldest()
         try:
             if mine.error:
                 raise mine.error
         finally:
             mine.error = None  # it and this frame name each other: the photo would stay until a full garbage collection
 
-    def _commit_all(self) -> None:
+    def _commit_oldest(self) -> None:
         with self._list:
-            group, self._waiting = self._waiting, []
+            group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
         self._commit(group)
         if len(group) > 1 and isinstance(group[0].error, OF_ONE):
             for write in group:

@@ -26,9 +26,6 @@ from django.db.models import (
 from django.db.models.base import ModelState
 
 M = TypeVar("M", bound=Model)
-SIZES = [
-    4**power for power in range(7)
-]  # of statements; the largest takes 4,096 sets, more than a web process has threads
 Prepare = Callable[[Any, BaseDatabaseWrapper], Any]
 PLAIN = (BooleanField, CharField, FloatField, IntegerField, TextField)
 
@@ -75,16 +72,23 @@ class Insert:
             return 0
         database = connections[DEFAULT_DB_ALIAS]
         with database.cursor() as cursor:
-            cursor.executemany(self._sql, [self.values(row, database) for row in rows])
+            cursor.executemany(self._sql, [[*self.read(row, database), *self._defaults] for row in rows])
             return int(cursor.rowcount)
 
-    def values(self, row: Model, database: BaseDatabaseWrapper) -> list[Any]:
-        """What is stored of the row, ready for the database, in the order of `columns`."""
-        return [*self._read(row, database), *self._defaults]
+    @cached_property
+    def read(self) -> "_Reader":
+        """Gives the values of a row that are not the same for all rows, ready for the database."""
+        return _Reader(self._given_fields)
+
+    @property
+    def num_given(self) -> int:
+        """How many values `read` gives."""
+        return len(self._given_fields)
 
     def sql_in_trigger(self, names: Sequence[str]) -> str:
-        """The INSERT for a trigger: of the values that NEW has by these names, and not where the first is NULL."""
-        values = ", ".join(f"NEW.{name}" for name in names)
+        """The INSERT for a trigger: of what NEW has by these names, as `read` gives it; not where the first is NULL."""
+        quote = connection.schema_editor().quote_value
+        values = ", ".join([*(f"NEW.{name}" for name in names), *map(quote, self._defaults)])
         return f"{self._opening} SELECT {values} WHERE NEW.{names[0]} IS NOT NULL{self._ending};"
 
     @cached_property
@@ -100,25 +104,20 @@ class Insert:
         return [field for field in self._fields if field not in self._given_fields]
 
     @cached_property
-    def _read(self) -> "_Reader":
-        return _Reader(self._given_fields)
-
-    @cached_property
     def _defaults(self) -> list[Any]:
         return [_prepare(field)(field.get_default(), connection) for field in self._default_fields]
 
     @cached_property
-    def columns(self) -> list[str]:
-        """Their quoted names."""
+    def _columns(self) -> list[str]:
         return _columns([*self._given_fields, *self._default_fields])
 
     @cached_property
     def _opening(self) -> str:
-        return f"INSERT INTO {_table(self._model)} ({', '.join(self.columns)})"
+        return f"INSERT INTO {_table(self._model)} ({', '.join(self._columns)})"
 
     @cached_property
     def _sql(self) -> str:
-        return f"{self._opening} VALUES ({_places(len(self.columns))}){self._ending}"
+        return f"{self._opening} VALUES ({_places(len(self._columns))}){self._ending}"
 
 
 class InsertTogether:
@@ -130,18 +129,19 @@ class InsertTogether:
     with the connection: over this one, no migration changes their tables afterwards.
     """
 
+    SIZES = (1, 4, 16)  # in sets; each connection keeps the statements that it has made, 15 KiB for each 16 sets
+
     def __init__(self, view: str, *inserts: Insert, unless: Callable[[str], bool]) -> None:
         """`unless` is asked about the first value of each set, with SQLite's lock held."""
         self._view, self._inserts, self._unless = view, inserts, unless
 
     def run(self, sets: Sequence[Sequence[Model | None]]) -> None:
-        """Store sets of rows, one row for each INSERT in its order, None for no such row; or none of them.
+        """Store up to 16 sets of rows, one row for each INSERT in its order, None for no such row; or none of them.
 
         Raises IntegrityError where a row exists and is not to be skipped, or `unless` says so.
         """
         database = connections[DEFAULT_DB_ALIAS]
-        # Each connection keeps the statements that it has made: four sizes instead of one for each number of sets.
-        num_sets = next(size for size in SIZES if size >= len(sets))
+        num_sets = next(size for size in self.SIZES if size >= len(sets))
         padded = [*sets, *[[None] * len(self._inserts)] * (num_sets - len(sets))]
         values = [value for rows in padded for value in self._values(rows, database)]
         try:
@@ -158,7 +158,7 @@ class InsertTogether:
 
     def _values(self, rows: Sequence[Model | None], database: BaseDatabaseWrapper) -> Iterator[Any]:
         for insert, row in zip(self._inserts, rows, strict=True):
-            yield from insert.values(row, database) if row else [None] * len(insert.columns)
+            yield from insert.read(row, database) if row else [None] * insert.num_given
 
     def _sql(self, num_sets: int) -> str:
         return f"INSERT INTO {self._view} VALUES {', '.join([self._set] * num_sets)}"  # noqa: S608
@@ -178,8 +178,7 @@ class InsertTogether:
     @cached_property
     def _names(self) -> list[list[str]]:
         return [
-            [f"row{place}_{column}" for column in range(len(insert.columns))]
-            for place, insert in enumerate(self._inserts)
+            [f"row{place}_{column}" for column in range(insert.num_given)] for place, insert in enumerate(self._inserts)
         ]
 
     @cached_property

@@ -210,7 +210,7 @@ _insert_predictions = Insert(Prediction, given=("id", "image", "user", "visitor"
 _insert_all = InsertTogether(
     "new_uploads", _insert_blob, _insert_images, _insert_predictions, _insert_keys, unless=blobs.is_missing
 )
-_uploads = GroupCommit(_store)
+_uploads = GroupCommit(_store, most=max(InsertTogether.SIZES))
 
 
 def _earlier(owner: Owner, options: PredictOptions, fingerprint: str) -> Submission | None:

@@ -19,9 +19,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 class Shelf:
     """Stores registered models by name; the first group waits until every thread has brought its name."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], *, most: int = 16) -> None:
         self.groups: list[list[str]] = []
-        self.commits = GroupCommit(self._store)
+        self.commits = GroupCommit(self._store, most=most)
         self._all_are_here = threading.Event()
         self._names = names
 
@@ -68,6 +68,14 @@ def test_what_comes_meanwhile_is_stored_together():
     assert stored() == {"a", "b", "c", "d"}
 
 
+def test_no_group_is_larger_than_it_may_be():
+    shelf = Shelf(["a", "b", "c", "d", "e", "f"], most=2)
+
+    assert shelf.store_at_once() == [None] * 6
+    assert max(len(group) for group in shelf.groups) == 2
+    assert stored() == {"a", "b", "c", "d", "e", "f"}
+
+
 def test_one_that_fails_leaves_the_others_stored():
     shelf = Shelf(["a", "b", "", "d"])
 
@@ -85,7 +93,7 @@ def test_broken_database_is_found_out_once_for_all():
         time.sleep(0.2)
         raise OperationalError("gone")
 
-    commits = GroupCommit(store)
+    commits = GroupCommit(store, most=16)
     with ThreadPoolExecutor(8) as threads:
         errors = list(threads.map(lambda name: error_of(commits, name), "abcdefgh"))
 
@@ -97,7 +105,7 @@ def test_interrupted_leader_tells_nobody_that_it_stored():
     def store(names: Sequence[str]) -> None:
         raise SystemExit
 
-    commits = GroupCommit(store)
+    commits = GroupCommit(store, most=16)
     with ThreadPoolExecutor(4) as threads:
         errors = list(threads.map(lambda name: error_of(commits, name), "abcd"))
 
@@ -114,7 +122,7 @@ def test_what_failed_is_not_kept():
     kept = weakref.ref(photo)
     gc.disable()
     try:
-        error_of(GroupCommit(store), photo)
+        error_of(GroupCommit(store, most=16), photo)
         del photo
         assert kept() is None
     finally:
