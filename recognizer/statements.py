@@ -129,14 +129,14 @@ class InsertTogether:
     with the connection: over this one, no migration changes their tables afterwards.
     """
 
-    SIZES = (1, 4, 16)  # in sets; each connection keeps the statements that it has made, 15 KiB for each 16 sets
+    SIZES = (1, 4)  # in sets: each connection keeps the statements that it has made, one of 16 in a quarter of a MiB
 
     def __init__(self, view: str, *inserts: Insert, unless: Callable[[str], bool]) -> None:
         """`unless` is asked about the first value of each set, with SQLite's lock held."""
         self._view, self._inserts, self._unless = view, inserts, unless
 
     def run(self, sets: Sequence[Sequence[Model | None]]) -> None:
-        """Store up to 16 sets of rows, one row for each INSERT in its order, None for no such row; or none of them.
+        """Store up to four sets of rows, one row for each INSERT in its order, None for no such row; or none of them.
 
         Raises IntegrityError where a row exists and is not to be skipped, or `unless` says so.
         """

@@ -134,7 +134,7 @@ class TestInsertTogether:
 
         assert Blob.objects.count() == 2
 
-    @pytest.mark.parametrize("number", [1, 4, 5, 16])
+    @pytest.mark.parametrize("number", [1, 2, 4])
     def test_any_number_of_sets(self, number: int):
         self.insert.run([self.upload(f"{place:064}") for place in range(number)])
 
