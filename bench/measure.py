@@ -24,9 +24,7 @@ class Row:
     num_clients: int
     load: Load
     ratio: float  # of answers per second to the limit
-    added_ms: (
-        float | None
-    )  # of the machine, all its cores, for one answer, beyond an image at the limit; None: no answer
+    added_ms: float | None  # see added_ms()
     cpu_ms: dict[str, float]  # processor time of each program for one request
 
 
@@ -93,7 +91,10 @@ def measure_table(
 
 
 def added_ms(answers_per_second: float, limit_per_second: float) -> float | None:
-    """What all cores together spend on an answer beyond what they spend on an image at the limit, waiting included."""
+    """What all cores together spend on an answer beyond what they spend on an image at the limit, waiting included.
+
+    None: nothing was answered.
+    """
     if not answers_per_second:
         return None
     return round(1000 * len(os.sched_getaffinity(0)) * (1 / answers_per_second - 1 / limit_per_second), 2)

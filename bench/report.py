@@ -26,11 +26,11 @@ class Floor:
         return row.ratio >= self.ratio or (row.added_ms is not None and row.added_ms <= self.added_ms)
 
     def __str__(self) -> str:
-        return f"{self.ratio:.2f}" + (f" or {self.added_ms:.1f} ms" if self.added_ms else "")
+        return f"{self.ratio:.2f}" + (f" or {self.added_ms:.2f} ms" if self.added_ms else "")
 
 
-# docs/decisions/0014: 0.60 beside a limit of 208 images a second on two cores is 6.4 ms for each answer.
-SMALL, LARGE = Floor(0.60, 6.4), Floor(0.50)
+# docs/decisions/0014: 0.60 beside a limit of 208 images a second on two cores is 6.41 ms for each answer.
+SMALL, LARGE = Floor(0.60, 6.41), Floor(0.50)
 FLOORS = {
     ("mobilenet_v2", "500x375", 8): SMALL,
     ("mobilenet_v2", "500x375", 32): SMALL,
@@ -112,8 +112,8 @@ def _table_lines(table: Table) -> Iterator[str]:
 def missed_floors(tables: list[Table]) -> list[str]:
     """A sentence for each figure under its floor."""
     return [
-        f"{table.model}, {table.photo}, {row.num_clients} clients: {row.ratio:.2f} of the limit, "
-        f"{_figure(row.added_ms)} ms added; the floor is {floor}."
+        f"{table.model}, {table.photo}, {row.num_clients} clients: {row.ratio:.3f} of the limit, "
+        f"{_added(row)} ms added; the floor is {floor}."
         for table in tables
         for row in table.rows
         if (floor := _floor(table, row)) and not floor.is_reached(row)
@@ -138,10 +138,14 @@ def _cells(row: Row) -> list[str]:
         f"{load.per_second:.1f}",
         *times,
         *counts,
-        f"{row.ratio:.2f}",
-        _figure(row.added_ms),
+        f"{row.ratio:.3f}",
+        _added(row),
         f"{load.client_cpu:.0%}",
     ]
+
+
+def _added(row: Row) -> str:
+    return "-" if row.added_ms is None else f"{row.added_ms:.2f}"
 
 
 def _memory_lines(memory: list[ProcessMemory]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Writes of several threads in one transaction: one lock on the database and one sync to disk for all of them."""
+"""Writes of several threads in one transaction: one lock on the database and one sync to disk for a group of them."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -51,9 +51,18 @@ class GroupCommit(Generic[T]):
         with self._list:
             group, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
         self._commit(group)
-        if len(group) > 1 and isinstance(group[0].error, OF_ONE):
+        # No name for the error: a frame that it names would name it.
+        if group[0].error and not isinstance(group[0].error, OF_ONE):
+            self._end_all_like(group[0])
+        elif group[0].error and len(group) > 1:
             for write in group:
                 self._commit([write])
+
+    def _end_all_like(self, failed: _Write[T]) -> None:
+        with self._list:
+            writes, self._waiting = self._waiting, []
+        for write in writes:
+            write.is_done, write.error = True, failed.error
 
     def _commit(self, group: list[_Write[T]]) -> None:
         for write in group:

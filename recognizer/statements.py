@@ -129,7 +129,7 @@ class InsertTogether:
     with the connection: over this one, no migration changes their tables afterwards.
     """
 
-    SIZES = (1, 4)  # in sets: each connection keeps the statements that it has made, one of 16 in a quarter of a MiB
+    SIZES = (1, 4)  # in sets; each connection keeps its statements: one of 16 sets took a quarter of a MiB
 
     def __init__(self, view: str, *inserts: Insert, unless: Callable[[str], bool]) -> None:
         """`unless` is asked about the first value of each set, with SQLite's lock held."""
@@ -138,7 +138,8 @@ class InsertTogether:
     def run(self, sets: Sequence[Sequence[Model | None]]) -> None:
         """Store up to four sets of rows, one row for each INSERT in its order, None for no such row; or none of them.
 
-        Raises IntegrityError where a row exists and is not to be skipped, or `unless` says so.
+        The first value of each row is its key, or none of it would be stored. Raises IntegrityError where a row exists
+        and is not to be skipped, or `unless` says so.
         """
         database = connections[DEFAULT_DB_ALIAS]
         num_sets = next(size for size in self.SIZES if size >= len(sets))
@@ -152,7 +153,7 @@ class InsertTogether:
             self._prepare(database)  # once for each connection
             self._execute(database, self._sql(num_sets), values)
 
-    def _execute(self, database: BaseDatabaseWrapper, sql: str, values: Sequence[Any] = ()) -> None:
+    def _execute(self, database: BaseDatabaseWrapper, sql: str, values: Sequence[Any] | None = None) -> None:
         with database.cursor() as cursor:
             cursor.execute(sql, values)
 

@@ -185,7 +185,9 @@ def _store_at_once(uploads: Sequence[_Rows]) -> bool:
 
 def _store_in_turn(uploads: Sequence[_Rows]) -> None:
     in_order = sorted(uploads, key=lambda upload: upload.blob.sha256)  # or two groups deadlock
-    blobs.ensure_all({upload.blob.sha256: upload.raw for upload in in_order if insert_or_lock(upload.blob)})
+    are_seen = is_local()  # a bucket is asked about new rows alone: over the network
+    locked = [upload for upload in in_order if insert_or_lock(upload.blob) or are_seen]
+    blobs.ensure_all({upload.blob.sha256: upload.raw for upload in locked})
     _insert_images.run(*(upload.image for upload in uploads))
     _insert_predictions.run(*(upload.prediction for upload in uploads))
     _insert_keys.run(*(upload.key for upload in uploads if upload.key))

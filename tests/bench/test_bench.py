@@ -113,10 +113,10 @@ def table(ratio: float, added: float | None = 9.0) -> Table:
 
 def test_a_figure_under_its_floor_ends_with_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert judge([table(0.6)], is_quick=False) == 0
-    assert judge([table(0.45, added=6.4)], is_quick=False) == 0
+    assert judge([table(0.45, added=6.41)], is_quick=False) == 0
     assert judge([table(0.59)], is_quick=False) == 1
     assert capsys.readouterr().err == (
-        "fruit, 500x375, 8 clients: 0.59 of the limit, 9.0 ms added; the floor is 0.60 or 6.4 ms.\n"
+        "fruit, 500x375, 8 clients: 0.590 of the limit, 9.00 ms added; the floor is 0.60 or 6.41 ms.\n"
     )
     assert judge([table(0, added=None)], is_quick=False) == 1
     assert "NO" in to_text([table(0, added=None)], [])

@@ -93,12 +93,12 @@ def test_broken_database_is_found_out_once_for_all():
         time.sleep(0.2)
         raise OperationalError("gone")
 
-    commits = GroupCommit(store, most=16)
+    commits = GroupCommit(store, most=2)
     with ThreadPoolExecutor(8) as threads:
         errors = list(threads.map(lambda name: error_of(commits, name), "abcdefgh"))
 
     assert [str(error) for error in errors] == ["gone"] * 8
-    assert len(attempts) < 8
+    assert len(attempts) < 4  # the first one, and those that came after it
 
 
 def test_interrupted_leader_tells_nobody_that_it_stored():
