@@ -15,17 +15,17 @@ RACES = [f"tests/predictions/test_{name}.py" for name in ("claim", "erasure_race
 
 
 def test_races_hold_on_postgres(postgres):
-    run_on(postgres, "postgres and not long", RACES)
+    run_on(postgres, "postgres and not long and not files", RACES)
 
 
 @pytest.mark.slow
 def test_tests_about_rows_hold_on_postgres(postgres):
-    run_on(postgres, "postgres and not long", PLACES)
+    run_on(postgres, "postgres and not long and not files", PLACES)
 
 
 @pytest.mark.long
 def test_long_tests_about_rows_hold_on_postgres(postgres):
-    run_on(postgres, "postgres and long", PLACES)
+    run_on(postgres, "postgres and long and not files", PLACES)
 
 
 def run_on(postgres: str, chosen: str, places: list[str]) -> None:
