@@ -143,8 +143,8 @@ class InsertTogether:
         """
         database = connections[DEFAULT_DB_ALIAS]
         num_sets = next(size for size in self.SIZES if size >= len(sets))
-        padded = [*sets, *[[None] * len(self._inserts)] * (num_sets - len(sets))]
-        values = [value for rows in padded for value in self._values(rows, database)]
+        values = [value for rows in sets for value in self._values(rows, database)]
+        values += [None] * (num_sets - len(sets)) * self._num_values
         try:
             self._execute(database, self._sql(num_sets), values)
         except OperationalError as error:
@@ -162,7 +162,7 @@ class InsertTogether:
             yield from insert.read(row, database) if row else [None] * insert.num_given
 
     def _sql(self, num_sets: int) -> str:
-        return f"INSERT INTO {self._view} VALUES {', '.join([self._set] * num_sets)}"  # noqa: S608
+        return f"INSERT INTO {self._view} VALUES {', '.join([f'({_places(self._num_values)})'] * num_sets)}"  # noqa: S608
 
     def _prepare(self, database: BaseDatabaseWrapper) -> None:
         columns = ", ".join(f"NULL AS {name}" for names in self._names for name in names)
@@ -183,8 +183,8 @@ class InsertTogether:
         ]
 
     @cached_property
-    def _set(self) -> str:
-        return f"({_places(sum(len(names) for names in self._names))})"
+    def _num_values(self) -> int:
+        return sum(len(names) for names in self._names)
 
 
 class Update:

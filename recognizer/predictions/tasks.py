@@ -143,15 +143,17 @@ def _is_predictor(hostname: str) -> bool:
 
 def _relax_sync(sender: object, connection: object = connection, **_: object) -> None:
     # A power cut may undo a worker's last commits; the rows are then pending again and are answered again.
-    if connection.vendor == "sqlite":  # type: ignore[attr-defined]
-        connection.cursor().execute("PRAGMA synchronous=NORMAL")  # type: ignore[attr-defined]
+    _tell_sqlite(connection, "synchronous=NORMAL")
 
 
 def _write_no_temporary_files(sender: object, connection: object = connection, **_: object) -> None:
-    """SQLite notes how to take back an UPDATE that changes many pages: in memory, not in a file for each.
+    """SQLite notes how to take back an UPDATE that changes many pages: in memory.
 
-    The files cost more than their writing. ext4 leaves the number of a removed file alone for five minutes, and whoever
-    creates one, as each upload does, looks through those first: a tenth of the web process's processor time.
+    By default it made, wrote and removed a file for almost every second answer.
     """
-    if connection.vendor == "sqlite":  # type: ignore[attr-defined]
-        connection.cursor().execute("PRAGMA temp_store=MEMORY")  # type: ignore[attr-defined]
+    _tell_sqlite(connection, "temp_store=MEMORY")
+
+
+def _tell_sqlite(connection: Any, pragma: str) -> None:
+    if connection.vendor == "sqlite":
+        connection.cursor().execute(f"PRAGMA {pragma}")
