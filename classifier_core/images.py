@@ -156,8 +156,7 @@ def _check_size(width: int, height: int, limits: ImageLimits) -> None:
     if width * height > limits.max_pixels:
         raise ImageRefused(
             "too_many_pixels",
-            f"The picture has {width * height / 1e6:.0f} million pixels; at most {limits.max_pixels / 1e6:.0f} "
-            "million are taken. Send a smaller copy.",
+            f"The picture has {width * height:,} pixels; at most {limits.max_pixels:,} are taken. Send a smaller copy.",
         )
 
 
@@ -165,8 +164,8 @@ def _check_heic(num_pixels: int, limits: ImageLimits) -> None:
     if num_pixels > limits.max_heic_pixels:
         raise ImageRefused(
             "too_many_pixels",
-            f"The picture has {num_pixels / 1e6:.0f} million pixels; of a HEIC file at most "
-            f"{limits.max_heic_pixels / 1e6:.0f} million are taken. Save it as JPEG, or send a smaller copy.",
+            f"The picture has {num_pixels:,} pixels; of a HEIC file at most {limits.max_heic_pixels:,} are taken. "
+            "Save it as JPEG, or send a smaller copy.",
         )
 
 

@@ -8,7 +8,7 @@ from django.db.models import Count
 
 from bench.copies import copy_rows
 from bench.fill import fill
-from bench.growth import slow_pages, to_markdown
+from bench.growth import parse, slow_pages, to_markdown
 from recognizer.predictions.models import Feedback, Prediction, Review, UploadedImage
 from tests.service import PROJECT_DIR
 
@@ -44,6 +44,13 @@ def test_the_table_marks_what_is_over_the_limit():
         "| desk | 10 (5) | 300 (1) |",
     ]
     assert slow_pages(figures) == ["sqlite 9: history"]
+
+
+def test_one_request_has_no_percentile(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--repeats", "1"])
+
+    assert "2 requests or more" in capsys.readouterr().err
 
 
 @pytest.mark.slow
