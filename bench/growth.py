@@ -58,10 +58,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", default="", help="pages whose name begins so, such as history")
     parser.add_argument("--keep", type=Path, help="fill folders in this one, and take those that are filled already")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    given = parser.parse_args(arguments)
-    if given.repeats < 2:
+    options = parser.parse_args(arguments)
+    if options.repeats < 2:
         parser.error("--repeats: a percentile needs 2 requests or more.")
-    return given
+    return options
 
 
 def measure(database: str, size: int, options: argparse.Namespace) -> dict[str, list[float]]:

@@ -164,8 +164,8 @@ def _check_heic(num_pixels: int, limits: ImageLimits) -> None:
     if num_pixels > limits.max_heic_pixels:
         raise ImageRefused(
             "too_many_pixels",
-            f"The picture has {num_pixels:,} pixels; of a HEIC file at most {limits.max_heic_pixels:,} are taken. "
-            "Save it as JPEG, or send a smaller copy.",
+            f"The picture is coded as {num_pixels:,} pixels; of a HEIC file at most {limits.max_heic_pixels:,} are "
+            "taken. Save it as JPEG, or send a smaller copy.",
         )
 
 

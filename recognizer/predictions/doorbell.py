@@ -43,13 +43,13 @@ end
 
 def ring() -> bool:
     """Wake a worker unless a ring is on its way. False when the broker does not answer."""
-    if _is_quiet():
+    if is_quiet():
         return False
     try:
         if broker.ask("EVAL", _RING, 0):
             app.send_task("predict", queue="predict", retry=False)
     except (RedisError, KombuError, OSError) as error:
-        _be_quiet()
+        be_quiet()
         log.warning("ring lost, the reconciler will find the row", error=str(error))
         return False
     return True
@@ -95,21 +95,23 @@ def wait_for(prediction: UUID, *, seconds: float) -> str:
     """Wait for an announcement and give its answer. Empty: look it up, also when time is up or the broker is gone."""
     key, deadline = _answer_key(prediction), time.monotonic() + seconds
     try:
-        while (left := deadline - time.monotonic()) > 0 and not _is_quiet():
+        while (left := deadline - time.monotonic()) > 0 and not is_quiet():
             # Put back as it is taken: a request with the same idempotency key may wait beside this one.
             answer = broker.ask("BLMOVE", key, key, "LEFT", "RIGHT", min(left, SLICE_SECONDS))
             if answer is not None:
                 return bytes(answer).decode()
     except (RedisError, OSError):
-        _be_quiet()
+        be_quiet()
     return ""
 
 
-def _is_quiet() -> bool:
+def is_quiet() -> bool:
+    """Whether the broker did not answer a moment ago: nobody asks it meanwhile."""
     return time.monotonic() < _quiet.until
 
 
-def _be_quiet() -> None:
+def be_quiet() -> None:
+    """The broker did not answer: spare others the wait for it."""
     _quiet.until = time.monotonic() + QUIET_SECONDS
 
 

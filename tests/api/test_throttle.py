@@ -49,7 +49,7 @@ def test_hung_broker_lets_requests_through(tmp_path: Path, hung_broker: None, se
     replies, seconds = posted(tmp_path, RECOGNIZER_BROKER_URL=settings.RECOGNIZER_BROKER_URL)
 
     assert [status for status, *_ in replies] == [415] * 3
-    assert seconds < 10
+    assert seconds < 2  # the first one found out for all
 
 
 _PAGE = """

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from tests.storm.ledger import Ledger
+from tests.storm.ledger import Entry, Ledger
 from tests.storm.witness import Witness, end_of
 from tests.system import rows
 
@@ -67,13 +67,15 @@ class Findings:
 def audit(ledger: Ledger, witness: Witness, excuses: Sequence[Excuse], *, sweep: Callable[[], object]) -> Findings:
     """Look at everything, once the service is down."""
     found = ledger.stored()
+    sha256_of = {_id(key): sha256 for key, sha256 in rows.query(ledger.data_dir, BYTES) if _id(key) in found}
     findings = Findings()
     promised = [entry for entry in ledger.entries if entry.is_promised]
     findings.lost = sorted({entry.id for entry in promised} - set(found))
     findings.double = [
         *_given_twice(entry.id for entry in promised),
         *_changed(witness, found),
-        *_nobodys(ledger, found),
+        *_nobodys(promised, ledger, sha256_of),
+        *_swapped(promised, sha256_of),
     ]
     findings.unfinished = [f"{row.id} is {row.status}" for row in found.values() if not row.has_ended]
     kinds = {entry.id: entry.kind for entry in promised}
@@ -98,17 +100,22 @@ def _changed(witness: Witness, found: dict[str, rows.Row]) -> list[str]:
     ]
 
 
-def _nobodys(ledger: Ledger, found: dict[str, rows.Row]) -> list[str]:
+def _swapped(promised: Sequence[Entry], sha256_of: Mapping[str, str]) -> list[str]:
+    """Ids whose row has another upload's bytes."""
+    wrong = [entry.id for entry in promised if sha256_of.get(entry.id, entry.sha256) != entry.sha256]
+    return [f"{key} has the bytes of another upload" for key in wrong]
+
+
+def _nobodys(promised: Sequence[Entry], ledger: Ledger, sha256_of: Mapping[str, str]) -> list[str]:
     """Rows that no upload explains.
 
     An upload without a key, whose client never heard, may have one: nobody can ask what became of it.
     """
-    known = {entry.id for entry in ledger.entries if entry.is_promised}
-    answered = {entry.number for entry in ledger.entries if entry.is_promised}
+    known = {entry.id for entry in promised}
+    answered = {entry.number for entry in promised}
     unheard = {e.number: e.sha256 for e in ledger.entries if e.number not in answered and e.reply.status in UNHEARD}
     left = Counter(unheard.values())
-    sha256_of = {_id(key): sha256 for key, sha256 in rows.query(ledger.data_dir, BYTES)}
-    left.subtract(sha256_of[key] for key in found if key not in known and key in sha256_of)
+    left.subtract(sha256 for key, sha256 in sha256_of.items() if key not in known)
     return [f"{-number} rows of {sha256} belong to no upload" for sha256, number in left.items() if number < 0]
 
 

@@ -71,13 +71,14 @@ def _weather(plan: Plan, storm: Storm) -> Outcome:
     witness = Witness(storm.data_dir)
     load = steady_load(storm.service.url, storm.ledger, models=_model_names(storm), rate=plan.rate)
     start = time.monotonic()
-    with witness.watching(), load, storm.poisoned(deaths=5 if plan.minutes else 2):
-        for name in _strikes(plan, storm):
-            storm.strike(name)
-            time.sleep(storm.random.uniform(0, 2 if plan.minutes else 1))
-        storm.wait_healed()
-    lasted = time.monotonic() - start
-    drained = _drain(storm)
+    with witness.watching():
+        with load, storm.poisoned(deaths=5 if plan.minutes else 2):
+            for name in _strikes(plan, storm):
+                storm.strike(name)
+                time.sleep(storm.random.uniform(0, 2 if plan.minutes else 1))
+            storm.wait_healed()
+        lasted = time.monotonic() - start
+        drained = _drain(storm)
     storm.finish_promotions()
     if code := storm.service.stop():
         storm.complain(f"the service ended with code {code}")

@@ -98,6 +98,14 @@ def test_row_that_waits_is_unfinished(stored: Stored):
     assert found(stored.audit()) == {"unfinished"}
 
 
+def test_row_with_the_bytes_of_another_upload_is_double(stored: Stored):
+    first, second = stored.answered(2), stored.answered(3)
+    stored.store(first, 3)
+    stored.store(second, 2)
+
+    assert stored.audit().double == [f"{key} has the bytes of another upload" for key in (first, second)]
+
+
 def test_row_that_nobody_sent_is_double(stored: Stored):
     stored.store(str(uuid.uuid4()), 1)
 
